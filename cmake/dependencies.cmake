@@ -1,0 +1,37 @@
+# Everything here is a package of the distribution; scripts/install-packages.sh names them.
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(Threads REQUIRED)
+find_package(Eigen3 3.4 REQUIRED NO_MODULE)
+find_package(nlohmann_json 3.10 REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(libzip REQUIRED IMPORTED_TARGET libzip)
+
+set(MOXIE_HAVE_ONEDNN OFF)
+if(MOXIE_WITH_ONEDNN)
+  find_package(dnnl QUIET CONFIG)
+  if(NOT dnnl_FOUND)
+    message(FATAL_ERROR "oneDNN was not found. Install libdnnl-dev, or configure with -DMOXIE_WITH_ONEDNN=OFF "
+                        "to build without its backend.")
+  endif()
+  set(MOXIE_HAVE_ONEDNN ON)
+endif()
+
+set(MOXIE_HAVE_SENTENCEPIECE OFF)
+if(MOXIE_BUILD_CLI)
+  find_path(CLI11_INCLUDE_DIR CLI/CLI.hpp REQUIRED)
+  if(MOXIE_WITH_SENTENCEPIECE)
+    pkg_check_modules(sentencepiece IMPORTED_TARGET sentencepiece)
+    if(NOT sentencepiece_FOUND)
+      message(FATAL_ERROR "libsentencepiece was not found. Install libsentencepiece-dev, or configure with "
+                          "-DMOXIE_WITH_SENTENCEPIECE=OFF to build a command line that takes token windows only.")
+    endif()
+    set(MOXIE_HAVE_SENTENCEPIECE ON)
+  endif()
+endif()
+
+if(MOXIE_BUILD_TESTS)
+  find_package(GTest REQUIRED)
+endif()
+if(MOXIE_BUILD_BENCHMARKS)
+  find_package(benchmark REQUIRED)
+endif()

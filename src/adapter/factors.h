@@ -1,0 +1,47 @@
+// Factors as rows of float32, and how they become LoraSets.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "adapter/adapter.h"
+#include "kernels/packed_matrix.h"
+
+namespace moxie::adapter {
+
+struct Factors {
+  std::vector<float> a;          // [rank, in]
+  std::vector<float> b;          // [out, rank]
+  std::vector<float> magnitude;  // [out], or empty
+};
+
+// The factors over one linear, one pair or one for each expert.
+struct LinearFactors {
+  std::string where;  // for messages: the file and the linear
+  int64_t in = 0, out = 0;
+  int32_t rank = 0;  // of each
+  float scaling = 1;
+  std::vector<Factors> pairs;
+};
+
+// own_inputs: each expert's A has an input of its own (MixLoRA's down projection).
+// weight: the base's, for the norms of DoRA; needed only where a magnitude is stored. status: of errors about values.
+LoraSets pack_sets(const LinearFactors& factors, bool own_inputs, const kernels::PackedMatrix* weight,
+                   mox_status status);
+
+// Plug-in experts: the factors side by side as one set.
+LoraSets pack_plugged_in(const LinearFactors& factors, Router router);
+
+int64_t bytes_of(const LoraSets& sets);
+int64_t bytes_of(const Router& router);
+// Of everything in the adapter's layers.
+int64_t bytes_of(const Adapter& adapter);
+
+// Elements of the pairs' tensors.
+int64_t parameters_of(const LinearFactors& factors);
+
+// Index of the first NaN or infinity, or -1.
+int64_t find_non_finite(const std::vector<float>& values);
+
+}  // namespace moxie::adapter

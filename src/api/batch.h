@@ -1,0 +1,32 @@
+// The caller's batch of ranges, checked and put in row order.
+#pragma once
+
+#include <vector>
+
+#include "api/handles.h"
+#include "moe/feed_forward.h"
+
+namespace moxie::api {
+
+struct CheckedBatch {
+  mox_batch batch{};
+  std::vector<size_t> order;  // ranges by their first row
+  std::vector<moe::FeedForwardRange> ranges;
+  std::vector<moe::SequenceRows> sequences;
+};
+
+// Error where ranges leave a gap or overlap, sizes are impossible, an adapter lies over another base, ...
+// with_output: whether the output fields count.
+CheckedBatch check_batch(const mox_batch* given, const mox_feed_forward& feed_forward, bool with_output,
+                         HeldAdapters* adapters);
+
+void require_hidden_dtype(mox_dtype dtype, const std::string& what);
+int64_t checked_stride(int64_t stride, int64_t width, const std::string& what);
+
+// Rows [begin, end) between the caller's memory and float32.
+void read_rows(const void* source, mox_dtype dtype, int64_t stride, int64_t width, int64_t begin, int64_t end,
+               float* rows, int64_t ld);
+void write_rows(const float* rows, int64_t ld, int64_t width, int64_t begin, int64_t end, void* destination,
+                mox_dtype dtype, int64_t stride);
+
+}  // namespace moxie::api

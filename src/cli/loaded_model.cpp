@@ -1,0 +1,51 @@
+#include "cli/loaded_model.h"
+
+#include "cli/failure.h"
+
+namespace moxie::cli {
+
+void add_model_options(CLI::App& command, ModelOptions& options) {
+  command.add_option("--model", options.folder, "The base model's folder")->required()->type_name("DIR");
+  command.add_option("--adapter", options.adapters, "An adapter over it and what to call it; repeat it for more")
+      ->type_name("NAME=DIR")
+      ->allow_extra_args(false);
+  add_weights_option(command, options.weights);
+}
+
+const NamedAdapter* LoadedModel::find(const std::string& name) const {
+  for (const auto& adapter : adapters) {
+    if (adapter.name == name) return &adapter;
+  }
+  return nullptr;
+}
+
+LoadedModel load_model(const CommonOptions& common, const ModelOptions& options) {
+  std::vector<std::pair<std::string, std::string>> named;
+  for (const auto& given : options.adapters) {
+    const auto equals = given.find('=');
+    const auto name = given.substr(0, equals);
+    if (equals == std::string::npos || name.empty() || equals + 1 == given.size()) {
+      throw UsageError("--adapter takes NAME=DIR, not '" + given + "'");
+    }
+    if (name == "base") throw UsageError("--adapter: the name 'base' means the plain base, choose another");
+    if (name.find(':') != std::string::npos)
+      throw UsageError("--adapter: the name '" + name + "' must not hold a colon");
+    for (const auto& [other, folder] : named) {
+      if (other == name) throw UsageError("--adapter: the name '" + name + "' was given twice");
+    }
+    named.emplace_back(name, given.substr(equals + 1));
+  }
+
+  LoadedModel loaded;
+  loaded.runtime = open_runtime(common);
+  auto load = defaults(mox_load_options_init);
+  load.weights = weights_called(options.weights);
+  loaded.model = make<Model>(mox_model_open, loaded.runtime.get(), options.folder.c_str(), &load);
+  loaded.info = describe<mox_model_info>(mox_model_describe, loaded.model);
+  for (const auto& [name, folder] : named) {
+    loaded.adapters.push_back({name, make<Adapter>(mox_adapter_open, loaded.model.get(), folder.c_str())});
+  }
+  return loaded;
+}
+
+}  // namespace moxie::cli

@@ -1,0 +1,39 @@
+// A model and the adapters a command was given.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "cli/common_options.h"
+#include "cli/handles.h"
+
+namespace moxie::cli {
+
+struct ModelOptions {
+  std::string folder;
+  std::vector<std::string> adapters;  // NAME=DIR
+  std::string weights;
+};
+
+// --model, --adapter and --weights.
+void add_model_options(CLI::App& command, ModelOptions& options);
+
+struct NamedAdapter {
+  std::string name;
+  Adapter handle;
+};
+
+struct LoadedModel {
+  Runtime runtime;
+  Model model;
+  mox_model_info info{};
+  std::vector<NamedAdapter> adapters;
+
+  // NULL where there is none of that name.
+  const NamedAdapter* find(const std::string& name) const;
+};
+
+LoadedModel load_model(const CommonOptions& common, const ModelOptions& options);
+
+}  // namespace moxie::cli

@@ -1,0 +1,15 @@
+// How much memory there is.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace moxie::cli {
+
+// Bytes the system can give without swapping (MemAvailable); -1 where it does not say.
+int64_t available_memory();
+
+// Throws Failure where `needed` bytes are more than there are.
+void require_memory(int64_t needed, const std::string& what);
+
+}  // namespace moxie::cli

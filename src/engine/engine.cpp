@@ -1,0 +1,96 @@
+#include "engine/engine.h"
+
+#include <cstdlib>
+
+#include "runtime/cpu.h"
+#include "runtime/error.h"
+
+namespace moxie {
+namespace {
+
+constexpr int most_threads = 1024;
+
+int threads_of(const mox_runtime_options& options) {
+  if (options.threads < 0 || options.threads > most_threads) {
+    throw invalid_argument("threads is " + std::to_string(options.threads) + "; expected 0 (all) to " +
+                           std::to_string(most_threads));
+  }
+  return options.threads == 0 ? usable_cpus() : options.threads;
+}
+
+template <typename Value, typename ByName>
+Value by_name(const std::string& what, const std::string& name, Value last, ByName&& name_of) {
+  std::string names;
+  for (int value = 0; value <= static_cast<int>(last); ++value) {
+    const std::string candidate = name_of(static_cast<Value>(value));
+    if (candidate == name) return static_cast<Value>(value);
+    names += (names.empty() ? "" : ", ") + candidate;
+  }
+  throw invalid_argument(what + " '" + name + "' is unknown; expected one of " + names);
+}
+
+int threads_by_name(const std::string& text) {
+  char* end = nullptr;
+  const long value = std::strtol(text.c_str(), &end, 10);
+  if (text.empty() || *end != '\0' || value < 1 || value > most_threads) {
+    throw invalid_argument("MOXIE_THREADS is '" + text + "'; expected 1 to " + std::to_string(most_threads));
+  }
+  return static_cast<int>(value);
+}
+
+const char* set_in_environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr && *value != '\0' ? value : nullptr;
+}
+
+}  // namespace
+
+mox_isa isa_by_name(const std::string& name) {
+  return by_name<mox_isa>("instruction set", name, MOX_ISA_AMX, mox_isa_name);
+}
+
+mox_backend backend_by_name(const std::string& name) {
+  return by_name<mox_backend>("backend", name, MOX_BACKEND_REFERENCE, mox_backend_name);
+}
+
+mox_runtime_options with_environment(mox_runtime_options options) {
+  if (const char* isa = set_in_environment("MOXIE_ISA"); isa != nullptr && options.isa == MOX_ISA_BEST) {
+    options.isa = isa_by_name(isa);
+  }
+  if (const char* backend = set_in_environment("MOXIE_BACKEND");
+      backend != nullptr && options.backend == MOX_BACKEND_AUTO) {
+    options.backend = backend_by_name(backend);
+  }
+  if (const char* threads = set_in_environment("MOXIE_THREADS"); threads != nullptr && options.threads == 0) {
+    options.threads = threads_by_name(threads);
+  }
+  return options;
+}
+
+Engine::Engine(const mox_runtime_options& options)
+    : log_(options.log),
+      log_payload_(options.log_payload),
+      log_level_(options.log_level),
+      isa_(options.isa == MOX_ISA_BEST ? machine_isa() : options.isa),
+      kernels_(kernels::choose(options.isa, options.backend)),
+      table_(kernels::table(options.isa, options.backend)),
+      executor_(threads_of(options)) {
+  if (options.numerics != MOX_NUMERICS_REPRODUCIBLE && options.numerics != MOX_NUMERICS_FASTEST) {
+    throw invalid_argument("numerics is " + std::to_string(options.numerics) +
+                           "; expected MOX_NUMERICS_REPRODUCIBLE or MOX_NUMERICS_FASTEST");
+  }
+  for (const kernels::TableEntry& entry : table_) {
+    if (!entry.skipped_because.empty()) {
+      log(MOX_LOG_VERBOSE, std::string("kernels ") + entry.kernels->name + ": skipped: " + entry.skipped_because);
+    }
+  }
+  log(MOX_LOG_VERBOSE, std::string("kernels for float32 weights: ") + kernels_.f32->name +
+                           ", for bfloat16 weights: " + kernels_.bf16->name + ", " +
+                           std::to_string(executor_.threads()) + " threads");
+}
+
+void Engine::log(mox_log_level level, const std::string& text) const noexcept {
+  if (log_ != nullptr && level <= log_level_) log_(log_payload_, level, text.c_str());
+}
+
+}  // namespace moxie

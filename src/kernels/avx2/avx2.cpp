@@ -1,0 +1,37 @@
+#include "kernels/avx2/avx2.h"
+
+#include <immintrin.h>
+
+#include "kernels/entries.h"
+
+namespace moxie::kernels::avx2 {
+namespace {
+
+constexpr int lanes = 8;
+constexpr int registers = 16;
+using Floats = float __attribute__((vector_size(lanes * 4)));
+
+// a * b + c
+inline Floats multiply_add(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
+
+}  // namespace
+
+#include "kernels/vector_body.inl"
+
+}  // namespace moxie::kernels::avx2
+
+namespace moxie::kernels::entries {
+
+constinit const Kernels avx2 = {.name = "avx2",
+                                .backend = MOX_BACKEND_NATIVE,
+                                .isa = MOX_ISA_AVX2,
+                                .matmul_f32 = kernels::avx2::matmul_f32,
+                                .matmul_bf16 = kernels::avx2::matmul_bf16,
+                                .router = kernels::avx2::router,
+                                .activate = kernels::avx2::activate,
+                                .softmax = kernels::avx2::softmax,
+                                .rms_norm = kernels::avx2::rms_norm,
+                                .attend = kernels::avx2::attend,
+                                .to_bfloat16 = kernels::avx2::to_bfloat16};
+
+}  // namespace moxie::kernels::entries

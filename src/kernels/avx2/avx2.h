@@ -1,0 +1,7 @@
+#pragma once
+
+#include "kernels/kernels.h"
+
+namespace moxie::kernels::avx2 {
+#include "kernels/level_functions.inl"
+}  // namespace moxie::kernels::avx2

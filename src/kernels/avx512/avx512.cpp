@@ -1,0 +1,37 @@
+#include "kernels/avx512/avx512.h"
+
+#include <immintrin.h>
+
+#include "kernels/entries.h"
+
+namespace moxie::kernels::avx512 {
+namespace {
+
+constexpr int lanes = 16;
+constexpr int registers = 32;
+using Floats = float __attribute__((vector_size(lanes * 4)));
+
+// a * b + c
+inline Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
+
+}  // namespace
+
+#include "kernels/vector_body.inl"
+
+}  // namespace moxie::kernels::avx512
+
+namespace moxie::kernels::entries {
+
+constinit const Kernels avx512 = {.name = "avx512",
+                                  .backend = MOX_BACKEND_NATIVE,
+                                  .isa = MOX_ISA_AVX512,
+                                  .matmul_f32 = kernels::avx512::matmul_f32,
+                                  .matmul_bf16 = kernels::avx512::matmul_bf16,
+                                  .router = kernels::avx512::router,
+                                  .activate = kernels::avx512::activate,
+                                  .softmax = kernels::avx512::softmax,
+                                  .rms_norm = kernels::avx512::rms_norm,
+                                  .attend = kernels::avx512::attend,
+                                  .to_bfloat16 = kernels::avx512::to_bfloat16};
+
+}  // namespace moxie::kernels::entries

@@ -1,0 +1,221 @@
+// c = a * w^T over the packed panels.
+//
+// Every element is one chain of additions per block of 256, in ascending k. How many rows and panels a tile holds only
+// decides how many such chains run side by side, so it never shows in the bits.
+
+namespace {
+
+constexpr int64_t block_length = 256;
+constexpr int vectors_per_panel = panel_width / lanes;
+
+// The registers that hold sums; the others hold weights and an activation.
+constexpr int sum_registers = registers == 32 ? 24 : 12;
+constexpr int most_rows = registers == 32 ? 8 : 6;
+
+// Columns in vectors: a whole panel where the sums fit, else the largest power-of-two part of it.
+constexpr int vectors_at_once(int rows) {
+  int vectors = vectors_per_panel;
+  while (rows * vectors > sum_registers) vectors /= 2;
+  return vectors;
+}
+
+// With few rows a single panel gives too few independent chains, and memory too few streams.
+constexpr int panels_at_once(int rows) {
+  int panels = 4;
+  while (panels > 1 && rows * panels * vectors_per_panel > sum_registers) panels /= 2;
+  return panels;
+}
+
+// How a product takes its operands: `Element` is what `a` holds, `step` how many of them one word of a weight meets.
+struct Float32Product {
+  using Element = float;
+  using Word = float;
+  using Activation = Floats;
+  using Weight = Floats;
+  static constexpr int64_t step = 1;
+  static inline Activation activation(const float* a) { return broadcast(*a); }
+  static inline Weight weight(const float* w) { return load(w); }
+  static inline Floats add(Floats sum, Activation a, Weight w) { return multiply_add(a, w, sum); }
+};
+
+// The weights that come next, fetched a little with every step, so that memory works while the tiles multiply. Two
+// blocks of float32 would fill the first-level cache: those only come as far as the second.
+struct Ahead {
+  const char* at;
+  int64_t per_step;  // bytes
+  template <bool nearest>
+  inline void prefetch() {
+    __builtin_prefetch(at, 0, nearest ? 3 : 2);
+    __builtin_prefetch(at + 64, 0, nearest ? 3 : 2);
+    at += per_step;
+  }
+};
+
+template <class Product, int rows, int panels, int vectors>
+inline void tile(const typename Product::Element* a, int64_t lda, int64_t length, const typename Product::Word* w,
+                 int64_t panel_stride, float* c, int64_t ldc, bool accumulate, Ahead ahead) {
+  constexpr int columns = panels * vectors;
+  Floats sum[rows][columns] = {};
+  const typename Product::Word* stream[panels];
+  for (int p = 0; p < panels; ++p) stream[p] = w + p * panel_stride;
+  const typename Product::Element* row[rows];
+  for (int r = 0; r < rows; ++r) row[r] = a + r * lda;
+  for (int64_t k = 0; k < length; k += Product::step) {
+    if constexpr (panels == 1) ahead.template prefetch<Product::step == 2>();
+    typename Product::Weight weights[columns];
+#pragma GCC unroll 16
+    for (int j = 0; j < columns; ++j) {
+      weights[j] = Product::weight(stream[j / vectors] + k / Product::step * panel_width + j % vectors * lanes);
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; ++r) {
+      const typename Product::Activation activation = Product::activation(row[r] + k);
+#pragma GCC unroll 16
+      for (int j = 0; j < columns; ++j) sum[r][j] = Product::add(sum[r][j], activation, weights[j]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 16
+    for (int j = 0; j < columns; ++j) {
+      float* to = c + r * ldc + j / vectors * panel_width + j % vectors * lanes;
+      store(to, accumulate ? load(to) + sum[r][j] : sum[r][j]);
+    }
+  }
+}
+
+template <class Product>
+using Strip = void (*)(const typename Product::Element*, int64_t, int64_t, const typename Product::Word*, int64_t,
+                       float*, int64_t, bool, Ahead);
+
+// `rows` rows over whole panels.
+template <class Product, int rows, int panels>
+void strip(const typename Product::Element* a, int64_t lda, int64_t length, const typename Product::Word* w,
+           int64_t panel_stride, float* c, int64_t ldc, bool accumulate, Ahead ahead) {
+  constexpr int vectors = vectors_at_once(rows);
+  for (int first = 0; first < vectors_per_panel; first += vectors) {
+    tile<Product, rows, panels, vectors>(a, lda, length, w + first * lanes, panel_stride, c + first * lanes, ldc,
+                                         accumulate, ahead);
+  }
+}
+
+template <class Product, int rows = most_rows>
+Strip<Product> strip_for(int64_t wanted, bool several_panels) {
+  if (wanted == rows) return several_panels ? strip<Product, rows, panels_at_once(rows)> : strip<Product, rows, 1>;
+  if constexpr (rows > 1) return strip_for<Product, rows - 1>(wanted, several_panels);
+  return nullptr;
+}
+
+constexpr int panels_for(int64_t rows) { return rows > most_rows ? 1 : panels_at_once(static_cast<int>(rows)); }
+
+// `total` in the fewest parts of at most `most`, of nearly equal length.
+struct Split {
+  int64_t total, parts;
+  inline Split(int64_t total_, int64_t most) : total(total_), parts((total_ + most - 1) / most) {}
+  [[nodiscard]] inline int64_t begin(int64_t part) const { return total * part / parts; }
+};
+
+// The weights behind a block: where, and how much of them belongs to one step over this one.
+struct Upcoming {
+  const void* words;
+  int64_t bytes_per_step;
+};
+
+// One block of k: `rows` rows against `panels` panels.
+template <class Product>
+void multiply_block(const typename Product::Element* a, int64_t lda, int64_t rows, int64_t length,
+                    const typename Product::Word* w, int64_t panel_stride, int64_t panels, float* c, int64_t ldc,
+                    bool accumulate, Upcoming next) {
+  const Split groups(rows, most_rows);
+  const int64_t together = panels_for(rows);
+  for (int64_t panel = 0; panel < panels;) {
+    const bool several = together > 1 && panels - panel >= together;
+    const Upcoming after = panel + 1 < panels ? Upcoming{w + (panel + 1) * panel_stride, panel_width * 4} : next;
+    const int64_t bytes = after.bytes_per_step / groups.parts;
+    for (int64_t group = 0; group < groups.parts; ++group) {
+      const int64_t first = groups.begin(group), count = groups.begin(group + 1) - first;
+      strip_for<Product>(count, several)(
+          a + first * lda, lda, length, w + panel * panel_stride, panel_stride, c + first * ldc + panel * panel_width,
+          ldc, accumulate,
+          Ahead{static_cast<const char*>(after.words) + group * (length / Product::step) * bytes, bytes});
+    }
+    panel += several ? together : 1;
+  }
+}
+
+inline int64_t end_of_block(int64_t k, int64_t k_end) {
+  const int64_t end = (k / block_length + 1) * block_length;
+  return end < k_end ? end : k_end;
+}
+
+void clear(const Matmul& m) {
+  for (int64_t row = 0; row < m.rows; ++row) {
+    for (int64_t j = 0; j < (m.panel_end - m.panel_begin) * panel_width; ++j) m.c[row * m.ldc + j] = 0;
+  }
+}
+
+// A chunk of a (rows x 256) and of c (rows x panels) stay in the second-level cache while the panels pass by once.
+constexpr int64_t rows_in_cache = 256;
+constexpr int64_t panels_in_cache = 8;
+
+template <class Word>
+using PanelAt = const Word* (*)(const PackedMatrix&, int64_t panel, int64_t k);
+
+inline const float* floats_at(const PackedMatrix& w, int64_t panel, int64_t k) { return w.panel_f32(panel, k); }
+
+inline const uint32_t* pairs_at(const PackedMatrix& w, int64_t panel, int64_t k) {
+  return reinterpret_cast<const uint32_t*>(w.panel_bf16(panel, k));
+}
+
+// What one pass works on: rows [row, row + rows) against panels [panel, panel + panels), k in [k, k_end).
+struct Piece {
+  int64_t row, rows;
+  int64_t panel, panels;
+  int64_t k, k_end;
+};
+
+// Calls work(piece) for every block of k of every group of panels of every chunk of rows.
+template <class Work>
+inline void for_each_piece(const Matmul& m, int64_t most_rows_of_piece, Work work) {
+  if (m.k_begin >= m.k_end && !m.accumulate) clear(m);
+  const Split chunks(m.rows, most_rows_of_piece);
+  const int64_t group = m.rows > most_rows ? panels_in_cache : panels_for(m.rows);
+  for (int64_t chunk = 0; chunk < chunks.parts; ++chunk) {
+    const int64_t row = chunks.begin(chunk), rows = chunks.begin(chunk + 1) - row;
+    for (int64_t panel = m.panel_begin; panel < m.panel_end; panel += group) {
+      const int64_t panels = m.panel_end - panel < group ? m.panel_end - panel : group;
+      for (int64_t k = m.k_begin; k < m.k_end; k = end_of_block(k, m.k_end)) {
+        work(Piece{row, rows, panel, panels, k, end_of_block(k, m.k_end)});
+      }
+    }
+  }
+}
+
+// What is read after a piece; behind the last, itself.
+template <class Word>
+inline Upcoming words_after(const Matmul& m, const Piece& piece, PanelAt<Word> panel_at) {
+  constexpr int64_t row_of_words = panel_width * 4;
+  if (piece.k_end < m.k_end) return {panel_at(*m.w, piece.panel, piece.k_end), row_of_words};
+  const int64_t next = piece.panel + piece.panels;
+  if (next < m.panel_end) return {panel_at(*m.w, next, m.k_begin), row_of_words};
+  return {panel_at(*m.w, piece.panel, piece.k), row_of_words};
+}
+
+inline float* output_of(const Matmul& m, const Piece& piece) {
+  return m.c + piece.row * m.ldc + (piece.panel - m.panel_begin) * panel_width;
+}
+
+// For products that take `a` and the weights as they lie.
+template <class Product>
+void multiply(const Matmul& m, PanelAt<typename Product::Word> panel_at) {
+  for_each_piece(m, rows_in_cache, [&](const Piece& piece) {
+    const auto* a = static_cast<const typename Product::Element*>(m.a) + piece.row * m.lda + piece.k;
+    const auto* w = panel_at(*m.w, piece.panel, piece.k);
+    const int64_t panel_stride = piece.panels > 1 ? panel_at(*m.w, piece.panel + 1, piece.k) - w : 0;
+    multiply_block<Product>(a, m.lda, piece.rows, piece.k_end - piece.k, w, panel_stride, piece.panels,
+                            output_of(m, piece), m.ldc, m.accumulate || piece.k > m.k_begin,
+                            words_after(m, piece, panel_at));
+  });
+}
+
+}  // namespace

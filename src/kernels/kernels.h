@@ -1,0 +1,95 @@
+// The one interface between the rooms above and the arithmetic below.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernels/packed_matrix.h"
+#include "moxie/runtime.h"
+
+namespace moxie::kernels {
+
+// c[row][j] = sum over k of a[row][k] * w[panel_begin * 32 + j][k], j = 0 .. (panel_end - panel_begin) * 32 - 1.
+//
+// Bits: an element depends on its row of a and its row of w only. The sum over k runs in blocks of 256 that start at
+// multiples of 256: each block is summed by itself, in ascending k, and the block sums are added in ascending order.
+// (oneDNN has an order of its own within a range of k; it does not depend on the rows either.)
+// Padding columns of the last panel are written too (zeros, or left as they were when accumulating).
+struct Matmul {
+  const void* a = nullptr;  // float32 for float32 weights, bfloat16 for bfloat16 weights
+  int64_t lda = 0;          // elements; bfloat16: rows hold padded_k() elements, zeros behind k
+  int64_t rows = 0;
+  const PackedMatrix* w = nullptr;
+  int64_t panel_begin = 0, panel_end = 0;
+  int64_t k_begin = 0,
+          k_end = 0;   // part of the sum; k_begin a multiple of 32, k_end too or w->k(). `a` points at k = 0.
+  float* c = nullptr;  // [rows][ldc], ldc >= (panel_end - panel_begin) * 32
+  int64_t ldc = 0;
+  bool accumulate = false;  // c += instead of c =
+};
+
+// Attention of one query row group over one kv head: see transformer/attention.
+struct Attend {
+  const float* query = nullptr;  // [head_dim]
+  int64_t head_dim = 0;
+  float scale = 1;
+  // Keys and values of positions [begin, end), in blocks of `block_rows` positions that start at multiples of
+  // block_rows.
+  const float* const* key_blocks = nullptr;  // key_blocks[p / block_rows] + (p % block_rows) * stride
+  const float* const* value_blocks = nullptr;
+  int64_t block_rows = 0;
+  int64_t stride = 0;
+  int64_t begin = 0, end = 0;
+  float* scores = nullptr;  // scratch: end - begin rounded up to 64
+  float* output = nullptr;  // [head_dim]
+};
+
+// One row of the table: everything the layers need of the arithmetic. Entries are static and immutable. Any number of
+// threads may call them at once. Only oneDNN's products throw (Error, MOX_INTERNAL).
+struct Kernels {
+  const char* name;  // "avx512", "onednn", ...
+  mox_backend backend;
+  mox_isa isa;  // level it needs
+
+  void (*matmul_f32)(const Matmul&);
+  void (*matmul_bf16)(const Matmul&);
+
+  // logits[row * ld + e] = gate[e] . x[row], float32, each product summed in 16 lanes and a fixed tree.
+  // gate [experts, k] row-major with row stride gate_stride.
+  void (*router)(const float* x, int64_t ldx, int64_t rows, const float* gate, int64_t gate_stride, int64_t experts,
+                 int64_t k, float* logits, int64_t ld);
+
+  // h[i] (+)= weight * act(gate[i]) * up[i]; up NULL: plain. accumulate: add to h. h may be gate or up. Like softmax
+  // and rms_norm, the same bits on every native level. MOX_ACTIVATION_BASE is not an activation: settled before.
+  void (*activate)(mox_activation activation, const float* gate, const float* up, float weight, int64_t count, float* h,
+                   bool accumulate);
+
+  void (*softmax)(const float* x, int64_t count, float* probabilities);
+  void (*rms_norm)(const float* x, const float* weight, double epsilon, int64_t count, float* y);
+  void (*attend)(const Attend&);
+  void (*to_bfloat16)(const float* x, int64_t count, bfloat16* y);
+};
+
+// A kernel set as the runtime chose it.
+struct Choice {
+  const Kernels* f32 = nullptr;    // whose matmul serves float32 weights
+  const Kernels* bf16 = nullptr;   // whose matmul serves bfloat16 weights
+  const Kernels* small = nullptr;  // everything else
+};
+
+struct TableEntry {
+  const Kernels* kernels;
+  std::string skipped_because;  // "" where it can be used
+};
+
+// Best to reference. `isa_limit` MOX_ISA_BEST: the machine's level.
+std::vector<TableEntry> table(mox_isa isa_limit, mox_backend backend);
+
+// The first usable entries for the request; Error naming what this machine or build lacks.
+Choice choose(mox_isa isa_limit, mox_backend backend);
+
+// "native,onednn,eigen,reference"
+std::string backends_in_build();
+
+}  // namespace moxie::kernels

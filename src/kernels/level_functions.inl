@@ -1,0 +1,12 @@
+// What the namespace of every instruction set offers: the functions of `Kernels`. Included inside that namespace.
+
+void matmul_f32(const Matmul& m);
+void matmul_bf16(const Matmul& m);
+void router(const float* x, int64_t ldx, int64_t rows, const float* gate, int64_t gate_stride, int64_t experts,
+            int64_t k, float* logits, int64_t ld);
+void activate(mox_activation activation, const float* gate, const float* up, float weight, int64_t count, float* h,
+              bool accumulate);
+void softmax(const float* x, int64_t count, float* probabilities);
+void rms_norm(const float* x, const float* weight, double epsilon, int64_t count, float* y);
+void attend(const Attend& a);
+void to_bfloat16(const float* x, int64_t count, bfloat16* y);

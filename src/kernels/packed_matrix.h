@@ -1,0 +1,57 @@
+// A linear's weight [n, k] in the one layout every kernel reads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "runtime/dtype.h"
+
+namespace moxie::kernels {
+
+// Output features stand in panels of 32; within a panel the order is along k, so that a kernel streams it.
+//   float32   [n/32][k][32]
+//   bfloat16  [n/32][k/2][32][2]: two successive k side by side, as VDPBF16PS and AMX take them
+// k is padded with zeros to a multiple of 32, n to a multiple of 32. The same bytes serve decode and prefill, every
+// instruction set and every backend (oneDNN calls them BA16a32b and BA16a32b2a).
+constexpr int64_t panel_width = 32;
+constexpr int64_t k_multiple = 32;
+
+class PackedMatrix {
+ public:
+  PackedMatrix() = default;
+  // dtype: MOX_F32 or MOX_BF16. Zero-filled.
+  PackedMatrix(DType dtype, int64_t n, int64_t k);
+
+  [[nodiscard]] bool empty() const { return n_ == 0; }
+  [[nodiscard]] DType dtype() const { return dtype_; }
+  [[nodiscard]] int64_t n() const { return n_; }
+  [[nodiscard]] int64_t k() const { return k_; }
+  [[nodiscard]] int64_t padded_k() const { return (k_ + k_multiple - 1) / k_multiple * k_multiple; }
+  [[nodiscard]] int64_t panels() const { return (n_ + panel_width - 1) / panel_width; }
+  [[nodiscard]] size_t bytes() const;
+  [[nodiscard]] const void* panel(int64_t index) const;
+  // Start of row block k of a panel: k must be even (bfloat16).
+  [[nodiscard]] const float* panel_f32(int64_t index, int64_t k = 0) const;
+  [[nodiscard]] const bfloat16* panel_bf16(int64_t index, int64_t k = 0) const;
+
+  // Packs rows [first_row, first_row + rows) from row-major memory of any weight dtype, converting. Different panels
+  // may be packed from different threads.
+  void pack_rows(int64_t first_row, int64_t rows, const void* source, DType source_dtype, int64_t row_stride);
+
+  // One output feature's row, widened: [k].
+  void read_row(int64_t row, float* destination) const;
+
+ private:
+  struct Free {
+    Free() noexcept : mapped(0) {}
+    explicit Free(size_t bytes) noexcept : mapped(bytes) {}
+    size_t mapped;  // bytes to unmap; 0: from the heap
+    void operator()(std::byte* memory) const;
+  };
+  DType dtype_ = MOX_F32;
+  int64_t n_ = 0, k_ = 0;
+  std::unique_ptr<std::byte[], Free> data_;
+};
+
+}  // namespace moxie::kernels

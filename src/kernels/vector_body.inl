@@ -1,0 +1,15 @@
+// The arithmetic of one instruction set, over the vectors it has. The file that includes this has opened the
+// namespace of its instruction set, defined `lanes`, `registers` and multiply_add(), and is compiled with its flags.
+
+// Each file builds on those before it.
+// clang-format off
+#include "kernels/body/vectors.inl"
+#include "kernels/body/math.inl"
+#include "kernels/body/elementwise.inl"
+#include "kernels/body/attend.inl"
+#include "kernels/body/router.inl"
+#include "kernels/body/matmul.inl"
+#include "kernels/body/matmul_widened.inl"
+// clang-format on
+
+void matmul_f32(const Matmul& m) { multiply<Float32Product>(m, floats_at); }

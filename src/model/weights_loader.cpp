@@ -1,0 +1,167 @@
+#include "model/weights_loader.h"
+
+#include <algorithm>
+#include <cstddef>
+
+#include "runtime/error.h"
+#include "runtime/parallel.h"
+
+namespace moxie::model {
+namespace {
+
+using checkpoint::Architecture;
+using checkpoint::TensorEntry;
+using checkpoint::tensor_name;
+using checkpoint::TensorNames;
+
+constexpr int64_t rows_per_task = 8 * kernels::panel_width;
+
+}  // namespace
+
+WeightsLoader::WeightsLoader(const checkpoint::Checkpoint& checkpoint, mox_weights weights)
+    : checkpoint_(checkpoint), reader_(*checkpoint.tensors), weights_(weights) {}
+
+void WeightsLoader::decide_dtype(const std::vector<std::string>& weight_names) {
+  if (weights_ != MOX_WEIGHTS_AS_STORED) {
+    dtype_ = weights_ == MOX_WEIGHTS_BF16 ? MOX_BF16 : MOX_F32;
+    return;
+  }
+  const checkpoint::TensorSource& source = reader_.source();
+  dtype_ = std::all_of(weight_names.begin(), weight_names.end(),
+                       [&](const std::string& name) {
+                         const int64_t index = source.find(name);
+                         return index >= 0 && source.entries()[static_cast<size_t>(index)].dtype == MOX_BF16;
+                       })
+               ? MOX_BF16
+               : MOX_F32;
+}
+
+void WeightsLoader::add_linear(const std::string& name, int64_t out, int64_t in, bool with_bias,
+                               moe::Linear* linear) {
+  const TensorEntry& entry = reader_.require(name, {out, in});
+  if (!checkpoint::is_weight_dtype(entry.dtype)) {
+    throw unsupported(entry.file + ": tensor " + name + " is " + entry.describe() +
+                      "; expected float32, bfloat16 or float16");
+  }
+  linear->weight = kernels::PackedMatrix(dtype_, out, in);
+  jobs_.push_back({&linear->weight, &entry});
+  parameters_ += out * in;
+  if (with_bias) linear->bias = vector(checkpoint::bias_name(name), out);
+}
+
+std::vector<float> WeightsLoader::vector(const std::string& name, int64_t size) {
+  parameters_ += size;
+  return reader_.read_float32(name, {size});
+}
+
+std::vector<float> WeightsLoader::matrix_float32(const std::string& name, int64_t rows, int64_t columns) {
+  parameters_ += rows * columns;
+  return reader_.read_float32(name, {rows, columns});
+}
+
+void WeightsLoader::run(int threads) {
+  struct Task {
+    const Job* job;
+    int64_t first, rows;
+  };
+  std::vector<Task> tasks;
+  for (const Job& job : jobs_) {
+    const int64_t n = job.destination->n();
+    for (int64_t first = 0; first < n; first += rows_per_task) {
+      tasks.push_back({&job, first, std::min(rows_per_task, n - first)});
+    }
+  }
+  parallel_for(threads, static_cast<int64_t>(tasks.size()), [&](int64_t index) {
+    const Task& task = tasks[static_cast<size_t>(index)];
+    const int64_t k = task.job->destination->k();
+    std::vector<std::byte> rows(static_cast<size_t>(task.rows * k) * element_size(task.job->entry->dtype));
+    reader_.read_rows(*task.job->entry, task.first, task.rows, rows.data());
+    task.job->destination->pack_rows(task.first, task.rows, rows.data(), task.job->entry->dtype, k);
+  });
+  jobs_.clear();
+}
+
+std::vector<std::string> feed_forward_linears(const Architecture& architecture, int64_t layer) {
+  const TensorNames& names = architecture.names;
+  std::vector<std::string> result;
+  if (architecture.experts == 0) {
+    for (const std::string* pattern : {&names.gate, &names.up, &names.down}) {
+      if (!pattern->empty()) result.push_back(tensor_name(*pattern, layer));
+    }
+  }
+  for (int64_t e = 0; e < architecture.experts; ++e) {
+    for (const std::string* pattern : {&names.expert_gate, &names.expert_up, &names.expert_down}) {
+      result.push_back(tensor_name(*pattern, layer, e));
+    }
+  }
+  return result;
+}
+
+std::vector<std::string> attention_linears(const Architecture& architecture, int64_t layer) {
+  const TensorNames& names = architecture.names;
+  return {tensor_name(names.q, layer), tensor_name(names.k, layer), tensor_name(names.v, layer),
+          tensor_name(names.o, layer)};
+}
+
+void add_feed_forward(WeightsLoader* loader, int64_t layer, moe::FeedForward* feed_forward) {
+  const Architecture& a = loader->architecture();
+  const TensorNames& names = a.names;
+  feed_forward->hidden = a.hidden;
+  feed_forward->ffn = a.ffn;
+  feed_forward->activation = a.activation;
+  const bool bank = a.experts > 0;
+  const std::string& up = bank ? names.expert_up : names.up;
+  feed_forward->gated = !up.empty();
+  feed_forward->experts.resize(static_cast<size_t>(std::max(a.experts, 1)));
+  for (size_t e = 0; e < feed_forward->experts.size(); ++e) {
+    moe::Expert& expert = feed_forward->experts[e];
+    auto name = [&](const std::string& pattern) { return tensor_name(pattern, layer, static_cast<int64_t>(e)); };
+    const bool bias = a.feed_forward_bias;
+    loader->add_linear(name(bank ? names.expert_gate : names.gate), a.ffn, a.hidden, bias, &expert.gate);
+    if (feed_forward->gated) loader->add_linear(name(up), a.ffn, a.hidden, bias, &expert.up);
+    loader->add_linear(name(bank ? names.expert_down : names.down), a.hidden, a.ffn, bias, &expert.down);
+  }
+  if (!bank) return;
+  adapter::Router router;
+  router.kind = MOX_ROUTER_TOP_K;
+  router.experts = a.experts;
+  router.top_k = a.top_k;
+  router.in = a.hidden;
+  router.gate = loader->matrix_float32(tensor_name(names.router, layer), a.experts, a.hidden);
+  feed_forward->router = std::move(router);
+}
+
+void add_block(WeightsLoader* loader, int64_t layer, transformer::Block* block) {
+  const Architecture& a = loader->architecture();
+  const TensorNames& names = a.names;
+  const int64_t query = static_cast<int64_t>(a.heads) * a.head_dim;
+  const int64_t cache = static_cast<int64_t>(a.kv_heads) * a.head_dim;
+  block->attention_norm = loader->vector(tensor_name(names.attention_norm, layer), a.hidden);
+  block->feed_forward_norm = loader->vector(tensor_name(names.feed_forward_norm, layer), a.hidden);
+  loader->add_linear(tensor_name(names.q, layer), query, a.hidden, a.attention_bias, &block->q);
+  loader->add_linear(tensor_name(names.k, layer), cache, a.hidden, a.attention_bias, &block->k);
+  loader->add_linear(tensor_name(names.v, layer), cache, a.hidden, a.attention_bias, &block->v);
+  loader->add_linear(tensor_name(names.o, layer), a.hidden, query, a.output_bias, &block->o);
+  add_feed_forward(loader, layer, &block->feed_forward);
+  block->window = a.windows.empty() ? 0 : a.windows[static_cast<size_t>(layer)];
+}
+
+transformer::Geometry geometry_of(const Architecture& a) {
+  transformer::Geometry geometry;
+  geometry.hidden = a.hidden;
+  geometry.heads = a.heads;
+  geometry.kv_heads = a.kv_heads;
+  geometry.head_dim = a.head_dim;
+  geometry.norm_epsilon = a.norm_epsilon;
+  geometry.rope = a.rope;
+  return geometry;
+}
+
+void require_layer(const checkpoint::Checkpoint& checkpoint, int64_t layer) {
+  if (layer < 0 || layer >= checkpoint.architecture.layers) {
+    throw not_found(checkpoint.folder + ": layer " + std::to_string(layer) + " is asked for; the checkpoint has " +
+                    std::to_string(checkpoint.architecture.layers));
+  }
+}
+
+}  // namespace moxie::model

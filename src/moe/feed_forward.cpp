@@ -1,0 +1,178 @@
+#include "moe/feed_forward.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <string>
+
+#include "moe/stages.h"
+#include "runtime/error.h"
+
+namespace moxie::moe {
+namespace {
+
+const RangeRouting* plan_of(const FeedForwardCall& call, size_t range) {
+  return call.plan.empty() ? nullptr : call.plan[range];
+}
+
+// The routers of a range come in the order in which a plan lists them.
+RangeWork make_range(Workspace& workspace, const FeedForward& base, const FeedForwardCall& call, size_t index) {
+  const FeedForwardRange& range = call.ranges[index];
+  const RangeRouting* plan = plan_of(call, index);
+  RangeWork work;
+  work.adapter = range.adapter;
+  work.begin = range.begin;
+  work.rows = range.end - range.begin;
+  size_t routers = 0;
+  auto given = [&](const adapter::Router& router) {
+    return given_decision(plan, routers++, router, work.rows, static_cast<int64_t>(index));
+  };
+  auto given_for = [&](const std::optional<adapter::LoraSets>& sets) -> const RouterDecision* {
+    return sets && sets->router ? given(*sets->router) : nullptr;
+  };
+
+  const adapter::Router* router = base.router ? &*base.router : nullptr;
+  if (work.mixlora()) router = &*work.adapter->router;
+  if (router != nullptr) {
+    work.router = make_router_work(workspace, "mlp", *router, work.begin, work.rows, given(*router));
+  }
+  if (work.adapter != nullptr) {
+    const adapter::FeedForwardAdapter& adapter = *work.adapter;
+    work.gate =
+        make_lora_input(workspace, "gate_proj", adapter.gate, work.begin, work.rows, given_for(adapter.gate));
+    if (adapter.down) {
+      work.down = &*adapter.down;
+      if (adapter.down->router) {
+        work.down_router = make_router_work(workspace, "down_proj", *adapter.down->router, work.begin, work.rows,
+                                            given(*adapter.down->router));
+      }
+    }
+    work.up = make_lora_input(workspace, "up_proj", adapter.up, work.begin, work.rows, given_for(adapter.up));
+  }
+  if (plan != nullptr && routers != plan->routers.size()) {
+    throw invalid_argument("the plan's range " + std::to_string(index) + " has " +
+                           std::to_string(plan->routers.size()) + " routers; the range's adapter and base have " +
+                           std::to_string(routers));
+  }
+  return work;
+}
+
+// Everything that depends on x alone: routers, z of gate and up, x in the weights' dtype.
+void run_inputs(const Context& context, const FeedForward& base, const FeedForwardCall& call,
+                std::span<const RangeWork> ranges, const ProductInput& rounded) {
+  auto tasks = context.workspace.list<InputTask>();
+  for (const RangeWork& range : ranges) {
+    if (range.router.router != nullptr) add_tasks(&tasks, range.router);
+    add_tasks(&tasks, range.gate);
+    add_tasks(&tasks, range.up);
+  }
+  const auto count = static_cast<int64_t>(tasks.size());
+  const int64_t roundings = base.weights() == MOX_F32 ? 0 : divide_up(call.rows, row_tile);
+  context.team.run(count + roundings, [&](int64_t index, int) {
+    if (index < count) {
+      run_task(context, tasks[static_cast<size_t>(index)], call.x, call.ldx);
+    } else {
+      round_rows(context, rounded, base.weights(), call.x, call.ldx, base.hidden,
+                 part(index - count, row_tile, call.rows));
+    }
+  });
+}
+
+void decide_inputs(const Context& context, const FeedForwardCall& call, std::span<RangeWork> ranges) {
+  context.team.run(static_cast<int64_t>(ranges.size()), [&](int64_t index, int) {
+    RangeWork& range = ranges[static_cast<size_t>(index)];
+    if (range.router.router != nullptr) decide(range.router, call.sequences);
+    for (const LoraInput* input : {&range.gate, &range.up}) {
+      if (input->routes()) decide(input->router, {});
+      weigh(*input, {0, input->rows});
+    }
+  });
+}
+
+// Room for what the gate-up stage makes of h for the down projection.
+void make_down_input(Workspace& workspace, const FeedForward& base, RangeWork* range) {
+  if (range->mixlora()) range->pairs = make_pairs(workspace, range->router);
+  if (range->down == nullptr) return;
+  const int64_t blocks = divide_up(base.ffn, column_block);
+  range->z_rows = range->mixlora() ? range->pairs.count : range->rows;
+  LoraInput& input = range->down_input;
+  input.sets = range->down;
+  input.begin = range->begin;
+  input.rows = range->z_rows;
+  input.width = range->down->rank;
+  input.ldz = padded(input.width);
+  input.z = workspace.take<float>(range->z_rows * input.ldz);
+  input.router = range->down_router;
+  range->z_partial = workspace.take<float>(blocks * range->z_rows * input.ldz);
+  if (range->down_router.router != nullptr) {
+    range->logits_partial = workspace.take<float>(blocks * range->rows * range->down_router.settings.experts);
+  }
+}
+
+// Rows of the entries side by side, for experts that take a part of them.
+ProductInput gather(const Context& context, const Entries& entries, const ProductInput& from, DType dtype,
+                    int64_t columns) {
+  const auto row_bytes = static_cast<int64_t>(element_size(dtype)) * padded(columns);
+  auto* rows = context.workspace.take<std::byte>(entries.count * row_bytes);
+  const auto from_bytes = static_cast<int64_t>(element_size(dtype)) * from.stride;
+  const auto copied = static_cast<size_t>(columns) * element_size(dtype);
+  constexpr int64_t copy_rows = 16;
+  context.team.run(divide_up(entries.count, copy_rows), [&](int64_t index, int) {
+    const Span span = part(index, copy_rows, entries.count);
+    for (int64_t i = span.begin; i < span.end; ++i) {
+      std::byte* row = rows + i * row_bytes;
+      std::memcpy(row, static_cast<const std::byte*>(from.rows) + entries.row[i] * from_bytes, copied);
+      std::memset(row + copied, 0, static_cast<size_t>(row_bytes) - copied);
+    }
+  });
+  return {rows, padded(columns)};
+}
+
+void keep_decisions(const FeedForwardCall& call, std::span<const RangeWork> ranges) {
+  for (size_t r = 0; r < call.kept.size(); ++r) {
+    const RangeWork& range = ranges[r];
+    if (range.router.router != nullptr) append(call.kept[r], range.router);
+    if (range.gate.routes()) append(call.kept[r], range.gate.router);
+    if (range.down_router.router != nullptr) append(call.kept[r], range.down_router);
+    if (range.up.routes()) append(call.kept[r], range.up.router);
+  }
+}
+
+}  // namespace
+
+int64_t FeedForward::weight_bytes() const {
+  size_t bytes = router ? router->gate.size() * sizeof(float) : 0;
+  for (const Expert& expert : experts) {
+    bytes += expert.gate.weight.bytes() + expert.up.weight.bytes() + expert.down.weight.bytes();
+  }
+  return static_cast<int64_t>(bytes);
+}
+
+void run_feed_forward(const Context& context, const FeedForward& base, const FeedForwardCall& call) {
+  Workspace& workspace = context.workspace;
+  const DType dtype = base.weights();
+  auto ranges = workspace.list<RangeWork>();
+  ranges.reserve(call.ranges.size());
+  for (size_t r = 0; r < call.ranges.size(); ++r) ranges.push_back(make_range(workspace, base, call, r));
+
+  const ProductInput rounded = product_input(workspace, dtype, call.x, call.ldx, call.rows, base.hidden);
+  run_inputs(context, base, call, ranges, rounded);
+  decide_inputs(context, call, ranges);
+
+  const bool only_route = call.y == nullptr;
+  const bool down_routes = std::any_of(ranges.begin(), ranges.end(),
+                                       [](const RangeWork& range) { return range.down_router.router != nullptr; });
+  if (!only_route || down_routes) {
+    for (RangeWork& range : ranges) make_down_input(workspace, base, &range);
+    Stages stages{context, base, call, ranges, {}, {}, rounded};
+    stages.entries = make_entries(workspace, base, ranges, call.rows);
+    stages.hidden = make_hidden_rows(workspace, base, ranges, stages.entries, call.rows);
+    if (stages.entries.gathered) stages.x = gather(context, stages.entries, rounded, dtype, base.hidden);
+    run_gate_up(stages);
+    finish_down_inputs(stages);
+    if (!only_route) run_down(stages);
+  }
+  keep_decisions(call, ranges);
+}
+
+}  // namespace moxie::moe

@@ -1,0 +1,132 @@
+#include "moe/linears.h"
+
+#include <algorithm>
+#include <cstddef>
+
+namespace moxie::moe {
+namespace {
+
+// Adds bias to `rows` rows of a tile that holds columns from `first` on.
+void add_bias(const std::vector<float>& bias, int64_t first, int64_t width, int64_t rows, float* tile, int64_t ld) {
+  if (bias.empty()) return;
+  const int64_t columns = std::min(width, static_cast<int64_t>(bias.size()) - first);
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t c = 0; c < columns; ++c) tile[i * ld + c] += bias[static_cast<size_t>(first + c)];
+  }
+}
+
+}  // namespace
+
+ProductInput product_input(Workspace& workspace, DType dtype, const float* x, int64_t ldx, int64_t rows,
+                           int64_t columns) {
+  if (dtype == MOX_F32) return {x, ldx};
+  const int64_t stride = padded(columns);
+  return {workspace.take<bfloat16>(rows * stride), stride};
+}
+
+void round_rows(const Context& context, const ProductInput& input, DType dtype, const float* x, int64_t ldx,
+                int64_t columns, Span rows) {
+  if (dtype == MOX_F32) return;
+  auto* rounded = static_cast<bfloat16*>(const_cast<void*>(input.rows));
+  for (int64_t row = rows.begin; row < rows.end; ++row) {
+    bfloat16* destination = rounded + row * input.stride;
+    context.small().to_bfloat16(x + row * ldx, columns, destination);
+    std::fill(destination + columns, destination + input.stride, bfloat16{0});
+  }
+}
+
+void run_linears(const Context& context, const float* x, int64_t ldx, int64_t rows, std::span<const LinearJob> jobs,
+                 std::span<const LinearRange> ranges, std::span<RangeRouting*> kept) {
+  Workspace& workspace = context.workspace;
+  const DType dtype = jobs[0].linear->weight.dtype();
+  const int64_t in = jobs[0].linear->in();
+  const ProductInput rounded = product_input(workspace, dtype, x, ldx, rows, in);
+
+  auto inputs = workspace.list<LoraInput>();  // range by range, in it job by job
+  inputs.reserve(ranges.size() * jobs.size());
+  for (const LinearRange& range : ranges) {
+    for (const LinearJob& job : jobs) {
+      inputs.push_back(range.adapter == nullptr
+                           ? LoraInput{}
+                           : make_lora_input(workspace, job.name, range.adapter->*job.sets, range.begin,
+                                             range.end - range.begin, nullptr));
+    }
+  }
+
+  auto tasks = workspace.list<InputTask>();
+  for (const LoraInput& input : inputs) add_tasks(&tasks, input);
+  const int64_t roundings = dtype == MOX_F32 ? 0 : divide_up(rows, row_tile);
+  const auto input_tasks = static_cast<int64_t>(tasks.size());
+  context.team.run(input_tasks + roundings, [&](int64_t index, int) {
+    if (index < input_tasks) {
+      run_task(context, tasks[static_cast<size_t>(index)], x, ldx);
+    } else {
+      round_rows(context, rounded, dtype, x, ldx, in, part(index - input_tasks, row_tile, rows));
+    }
+  });
+
+  if (input_tasks > 0) {
+    context.team.run(static_cast<int64_t>(inputs.size()), [&](int64_t index, int) {
+      const LoraInput& input = inputs[static_cast<size_t>(index)];
+      if (input.routes()) decide(input.router, {});
+      weigh(input, {0, input.rows});
+    });
+  }
+  for (size_t r = 0; r < kept.size(); ++r) {
+    for (size_t j = 0; j < jobs.size(); ++j) {
+      const LoraInput& input = inputs[r * jobs.size() + j];
+      if (input.routes()) append(kept[r], input.router);
+    }
+  }
+
+  struct Tile {
+    int32_t job;
+    int32_t panel_begin, panel_end;
+    int64_t row_begin, row_end;
+  };
+  auto tiles = workspace.list<Tile>();
+  for (size_t j = 0; j < jobs.size(); ++j) {
+    const int64_t panels = jobs[j].linear->weight.panels();
+    for (int64_t p = 0; p < panels; p += panel_tile) {
+      for (int64_t row = 0; row < rows; row += row_tile) {
+        tiles.push_back({static_cast<int32_t>(j), static_cast<int32_t>(p),
+                         static_cast<int32_t>(std::min(p + panel_tile, panels)), row,
+                         std::min(row + row_tile, rows)});
+      }
+    }
+  }
+  const size_t element = element_size(dtype);
+  context.team.run(static_cast<int64_t>(tiles.size()), [&](int64_t index, int) {
+    const Tile& tile = tiles[static_cast<size_t>(index)];
+    const LinearJob& job = jobs[static_cast<size_t>(tile.job)];
+    const int64_t first = tile.panel_begin * kernels::panel_width;
+    const int64_t width = (tile.panel_end - tile.panel_begin) * kernels::panel_width;
+    float* y = job.y + tile.row_begin * job.ldy + first;
+
+    kernels::Matmul product;
+    product.a = static_cast<const std::byte*>(rounded.rows) +
+                static_cast<size_t>(tile.row_begin * rounded.stride) * element;
+    product.lda = rounded.stride;
+    product.rows = tile.row_end - tile.row_begin;
+    product.w = &job.linear->weight;
+    product.panel_begin = tile.panel_begin;
+    product.panel_end = tile.panel_end;
+    product.k_end = in;
+    product.c = y;
+    product.ldc = job.ldy;
+    context.matmul(dtype, product);
+
+    for (size_t r = 0; r < ranges.size(); ++r) {
+      const LoraInput& input = inputs[r * jobs.size() + static_cast<size_t>(tile.job)];
+      if (!input.any()) continue;
+      const int64_t begin = std::max(tile.row_begin, ranges[r].begin);
+      const int64_t end = std::min(tile.row_end, ranges[r].end);
+      if (begin >= end) continue;
+      add_lora(context, input, 0, nullptr, {begin - input.begin, end - input.begin},
+               {tile.panel_begin, tile.panel_end}, nullptr, y + (begin - tile.row_begin) * job.ldy, job.ldy);
+    }
+    add_bias(job.linear->bias, first, width, product.rows, y, job.ldy);
+  });
+}
+
+}  // namespace moxie::moe

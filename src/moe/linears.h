@@ -1,0 +1,44 @@
+// Linears under adapters, each by itself: the attention's projections.
+#pragma once
+
+#include <span>
+
+#include "moe/linear.h"
+#include "moe/lora_input.h"
+
+namespace moxie::moe {
+
+// A range as linears see it.
+struct LinearRange {
+  int64_t begin = 0, end = 0;
+  const adapter::AttentionAdapter* adapter = nullptr;
+};
+
+// Which factors of an AttentionAdapter a linear takes.
+using SetsOf = std::optional<adapter::LoraSets> adapter::AttentionAdapter::*;
+
+struct LinearJob {
+  const Linear* linear;
+  const char* name;
+  SetsOf sets;
+  float* y;     // [rows][ldy]
+  int64_t ldy;  // at least out() padded to 32
+};
+
+// y = x W^T + bias under each range's adapter, for several linears of one input. x: [rows][ldx] float32.
+// Ranges must cover all rows. kept: one entry for each range, or empty; receives what plug-in routers decided.
+void run_linears(const Context& context, const float* x, int64_t ldx, int64_t rows, std::span<const LinearJob> jobs,
+                 std::span<const LinearRange> ranges, std::span<RangeRouting*> kept);
+
+// Rows of x as the weights' dtype wants them: x itself for float32, else rounded and padded copies.
+struct ProductInput {
+  const void* rows;
+  int64_t stride;  // elements
+};
+ProductInput product_input(Workspace& workspace, DType dtype, const float* x, int64_t ldx, int64_t rows,
+                           int64_t columns);
+// Fills what product_input has made room for (nothing to do for float32).
+void round_rows(const Context& context, const ProductInput& input, DType dtype, const float* x, int64_t ldx,
+                int64_t columns, Span rows);
+
+}  // namespace moxie::moe

@@ -1,0 +1,30 @@
+// How work over rows and columns is cut into tasks. The column cut is part of the numerics: sums over a feed-forward's
+// width are taken block by block at these borders, whatever the batch.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "kernels/packed_matrix.h"
+
+namespace moxie::moe {
+
+constexpr int64_t row_tile = 64;                                                // rows of one task
+constexpr int64_t panel_tile = 4;                                               // panels of one task
+constexpr int64_t column_block = panel_tile * kernels::panel_width;             // columns of one task
+
+constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
+constexpr int64_t padded(int64_t columns) { return round_up(columns, kernels::panel_width); }
+
+struct Span {
+  int64_t begin, end;
+  [[nodiscard]] int64_t size() const { return end - begin; }
+};
+
+// Part `index` of [0, count) in steps of `step`.
+inline Span part(int64_t index, int64_t step, int64_t count) {
+  return {index * step, std::min((index + 1) * step, count)};
+}
+
+}  // namespace moxie::moe

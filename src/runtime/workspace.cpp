@@ -1,0 +1,69 @@
+#include "runtime/workspace.h"
+
+#include <algorithm>
+#include <new>
+
+namespace moxie {
+namespace {
+
+constexpr size_t alignment_of_chunks = 64;
+constexpr size_t smallest_chunk = size_t{1} << 20;
+
+void free_chunk(std::byte* memory) { ::operator delete[](memory, std::align_val_t{alignment_of_chunks}); }
+
+}  // namespace
+
+Workspace::~Workspace() {
+  for (const Chunk& chunk : chunks_) free_chunk(chunk.memory);
+}
+
+void Workspace::add_chunk(size_t bytes) {
+  chunks_.reserve(chunks_.size() + 1);
+  auto* memory = static_cast<std::byte*>(::operator new[](bytes, std::align_val_t{alignment_of_chunks}));
+  chunks_.push_back({memory, bytes});
+}
+
+void* Workspace::do_allocate(size_t bytes, size_t alignment) {
+  alignment = std::max(alignment, alignment_of_chunks);
+  for (;;) {
+    if (current_ < chunks_.size()) {
+      const size_t begin = (used_ + alignment - 1) / alignment * alignment;
+      if (begin <= chunks_[current_].size && bytes <= chunks_[current_].size - begin) {
+        used_ = begin + bytes;
+        return chunks_[current_].memory + begin;
+      }
+      if (current_ + 1 < chunks_.size()) {
+        ++current_;
+        used_ = 0;
+        continue;
+      }
+    }
+    const size_t last = chunks_.empty() ? 0 : chunks_.back().size;
+    add_chunk(std::max({smallest_chunk, bytes + alignment, last}));
+    current_ = chunks_.size() - 1;
+    used_ = 0;
+  }
+}
+
+void Workspace::reset() {
+  current_ = 0;
+  used_ = 0;
+  if (chunks_.size() < 2) return;
+  // One chunk that holds what several did: the same call next time walks straight through it.
+  const size_t total = bytes();
+  for (const Chunk& chunk : chunks_) free_chunk(chunk.memory);
+  chunks_.clear();
+  try {
+    add_chunk(total);
+  } catch (const std::bad_alloc&) {
+    chunks_.clear();  // the next call takes what it needs, piece by piece
+  }
+}
+
+size_t Workspace::bytes() const {
+  size_t total = 0;
+  for (const Chunk& chunk : chunks_) total += chunk.size;
+  return total;
+}
+
+}  // namespace moxie

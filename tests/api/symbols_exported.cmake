@@ -1,0 +1,31 @@
+# What the library exports is exactly what the headers declare.
+#   cmake -DNM=nm -DLIBRARY=libmoxie.so -DHEADERS=a.h|b.h -P symbols_exported.cmake
+include(${CMAKE_CURRENT_LIST_DIR}/symbols_declared.cmake)
+string(REPLACE "|" ";" HEADERS "${HEADERS}")
+moxie_declared_functions(declared ${HEADERS})
+
+execute_process(COMMAND ${NM} -D --defined-only ${LIBRARY} OUTPUT_VARIABLE output COMMAND_ERROR_IS_FATAL ANY)
+string(REGEX MATCHALL "[^\n]+" lines "${output}")
+set(exported)
+foreach(line ${lines})
+  if(NOT line MATCHES "^[0-9a-f]+ ([A-Za-z]) ([^@]+)(@.*)?$")
+    message(FATAL_ERROR "nm printed what this script does not understand: ${line}")
+  endif()
+  # The version's own name (MOXIE_0) is an absolute symbol.
+  if(NOT CMAKE_MATCH_1 STREQUAL "A")
+    list(APPEND exported ${CMAKE_MATCH_2})
+  endif()
+endforeach()
+
+set(undeclared ${exported})
+list(REMOVE_ITEM undeclared ${declared})
+set(lacking ${declared})
+list(REMOVE_ITEM lacking ${exported})
+if(undeclared)
+  message(SEND_ERROR "exported, but declared in no public header: ${undeclared}")
+endif()
+if(lacking)
+  message(SEND_ERROR "declared, but not exported: ${lacking}")
+endif()
+list(LENGTH exported count)
+message(STATUS "${count} functions exported")
