@@ -21,17 +21,17 @@ extern "C" {
  * without executing anything; or adapter_model.safetensors with the same names) and lays it over
  * the whole model. Everything in the files that changes the result is honoured or refused by
  * name; missing and unused tensors are errors. Nothing is kept on error. */
-MOX_API mox_status mox_adapter_open(const mox_model *model, const char *folder, mox_adapter **adapter,
-                                    mox_error *error);
+MOX_API mox_status mox_adapter_open(const mox_model* model, const char* folder, mox_adapter** adapter,
+                                    mox_error* error);
 
 /* The same over one block (its layer's tensors are kept; all are checked). */
-MOX_API mox_status mox_adapter_open_for_block(const mox_block *block, const char *folder, mox_adapter **adapter,
-                                              mox_error *error);
+MOX_API mox_status mox_adapter_open_for_block(const mox_block* block, const char* folder, mox_adapter** adapter,
+                                              mox_error* error);
 
 /* The same over one feed-forward. `layer` says which layer's tensors to take; -1 means the layer
  * the feed-forward was opened from. Attention factors are checked for shape and left aside. */
-MOX_API mox_status mox_adapter_open_for_feed_forward(const mox_feed_forward *feed_forward, const char *folder,
-                                                     int32_t layer, mox_adapter **adapter, mox_error *error);
+MOX_API mox_status mox_adapter_open_for_feed_forward(const mox_feed_forward* feed_forward, const char* folder,
+                                                     int32_t layer, mox_adapter** adapter, mox_error* error);
 
 typedef enum mox_adapter_kind {
   MOX_ADAPTER_LORA = 0, /* LoRA, rsLoRA (by the scaling), DoRA (by the magnitudes) */
@@ -43,7 +43,7 @@ typedef enum mox_adapter_kind {
 } mox_adapter_kind;
 
 /* "lora", "mixlora", "mixlora-dynamic", ...; never NULL. */
-MOX_API const char *mox_adapter_kind_name(mox_adapter_kind kind);
+MOX_API const char* mox_adapter_kind_name(mox_adapter_kind kind);
 
 /* The linears of a feed-forward. */
 typedef enum mox_projection {
@@ -59,13 +59,13 @@ typedef struct mox_lora_factors {
   mox_matrix a;           /* [rank, in] */
   mox_matrix b;           /* [out, rank] */
   float scaling;          /* alpha / rank, or alpha / sqrt(rank) for rsLoRA (arXiv 2312.03732) */
-  const float *magnitude; /* [out], or NULL: no DoRA */
+  const float* magnitude; /* [out], or NULL: no DoRA */
 } mox_lora_factors;
 
 /* The factors over one projection. */
 typedef struct mox_adapter_projection {
   mox_projection projection;
-  const mox_lora_factors *factors; /* [factor_count]: 1 for LoRA, else one for each expert */
+  const mox_lora_factors* factors; /* [factor_count]: 1 for LoRA, else one for each expert */
   size_t factor_count;
   mox_matrix router; /* LoRAMoE, MoLA: [experts, in]; else data NULL */
 } mox_adapter_projection;
@@ -74,7 +74,7 @@ typedef struct mox_adapter_projection {
 typedef struct mox_adapter_description {
   size_t struct_size;
   mox_adapter_kind kind;
-  const char *name; /* for messages; NULL: "adapter" */
+  const char* name; /* for messages; NULL: "adapter" */
   int32_t experts;
   int32_t top_k;             /* MixLoRA, MoLA */
   float top_p;               /* dynamic: in (0, 1] */
@@ -82,43 +82,43 @@ typedef struct mox_adapter_description {
   int64_t capacity;          /* switch */
   mox_activation activation; /* MixLoRA: inside the experts */
   mox_matrix router;         /* MixLoRA: [experts, hidden] */
-  const mox_adapter_projection *projections;
+  const mox_adapter_projection* projections;
   size_t projection_count;
 } mox_adapter_description;
 
-MOX_API void mox_adapter_description_init(mox_adapter_description *description, size_t struct_size);
+MOX_API void mox_adapter_description_init(mox_adapter_description* description, size_t struct_size);
 
 /* Copies the factors; the caller may free them after. */
-MOX_API mox_status mox_adapter_create(const mox_feed_forward *feed_forward, const mox_adapter_description *description,
-                                      mox_adapter **adapter, mox_error *error);
+MOX_API mox_status mox_adapter_create(const mox_feed_forward* feed_forward, const mox_adapter_description* description,
+                                      mox_adapter** adapter, mox_error* error);
 
 typedef struct mox_adapter_info {
   size_t struct_size;
   mox_adapter_kind kind;
   int32_t experts; /* 0 without experts */
   int32_t top_k;
-  int32_t rank;    /* of the experts, or of the plain factors */
-  int32_t dora;    /* 1 where magnitudes rescale outputs */
+  int32_t rank; /* of the experts, or of the plain factors */
+  int32_t dora; /* 1 where magnitudes rescale outputs */
   int64_t parameters;
-  int64_t bytes;   /* as held */
-  char name[64];   /* the folder's name, or the description's */
+  int64_t bytes; /* as held */
+  char name[64]; /* the folder's name, or the description's */
 } mox_adapter_info;
 
 /* info->struct_size must be set by the caller. */
-MOX_API mox_status mox_adapter_describe(const mox_adapter *adapter, mox_adapter_info *info, mox_error *error);
+MOX_API mox_status mox_adapter_describe(const mox_adapter* adapter, mox_adapter_info* info, mox_error* error);
 
 /* Fills a router loss's settings from the adapter's configuration (strategy, coefficients,
  * top-k, ...); layers, sequences and mask are left as they are. MOX_UNSUPPORTED where the adapter
  * adds no loss (LoRA, LoRAMoE, `router_loss` false). options->struct_size must be set. */
-MOX_API mox_status mox_adapter_router_loss(const mox_adapter *adapter, mox_router_loss_options *options,
-                                           mox_error *error);
+MOX_API mox_status mox_adapter_router_loss(const mox_adapter* adapter, mox_router_loss_options* options,
+                                           mox_error* error);
 
 /* One more holder. Returns its argument. */
-MOX_API mox_adapter *mox_adapter_retain(mox_adapter *adapter);
+MOX_API mox_adapter* mox_adapter_retain(mox_adapter* adapter);
 
 /* One holder fewer; with the last one (calls in flight included) the factors are freed.
  * NULL is allowed. */
-MOX_API void mox_adapter_release(mox_adapter *adapter);
+MOX_API void mox_adapter_release(mox_adapter* adapter);
 
 #ifdef __cplusplus
 }

@@ -45,9 +45,9 @@ typedef struct mox_expert_weights {
   mox_matrix gate;        /* [ffn, hidden] */
   mox_matrix up;          /* [ffn, hidden]; data NULL where plain */
   mox_matrix down;        /* [hidden, ffn] */
-  const float *gate_bias; /* [ffn] */
-  const float *up_bias;   /* [ffn] */
-  const float *down_bias; /* [hidden] */
+  const float* gate_bias; /* [ffn] */
+  const float* up_bias;   /* [ffn] */
+  const float* down_bias; /* [hidden] */
 } mox_expert_weights;
 
 /* How weights are held and computed with. bfloat16 weights round each product's input to
@@ -64,18 +64,18 @@ typedef struct mox_feed_forward_description {
   int64_t hidden;
   int64_t ffn;
   mox_activation activation;
-  const mox_expert_weights *experts; /* [expert_count]; one for the dense kinds */
+  const mox_expert_weights* experts; /* [expert_count]; one for the dense kinds */
   int32_t expert_count;
   mox_matrix router; /* bank: [expert_count, hidden] */
   int32_t top_k;     /* bank: experts per row */
   mox_weights weights;
 } mox_feed_forward_description;
 
-MOX_API void mox_feed_forward_description_init(mox_feed_forward_description *description, size_t struct_size);
+MOX_API void mox_feed_forward_description_init(mox_feed_forward_description* description, size_t struct_size);
 
 /* Packs the caller's weights for the kernels. They are copied: the caller may free them after. */
-MOX_API mox_status mox_feed_forward_create(mox_runtime *runtime, const mox_feed_forward_description *description,
-                                           mox_feed_forward **feed_forward, mox_error *error);
+MOX_API mox_status mox_feed_forward_create(mox_runtime* runtime, const mox_feed_forward_description* description,
+                                           mox_feed_forward** feed_forward, mox_error* error);
 
 /* How a checkpoint is read. */
 typedef struct mox_load_options {
@@ -86,14 +86,14 @@ typedef struct mox_load_options {
   int32_t map_files;
 } mox_load_options;
 
-MOX_API void mox_load_options_init(mox_load_options *options, size_t struct_size);
+MOX_API void mox_load_options_init(mox_load_options* options, size_t struct_size);
 
 /* The feed-forward of one layer of a checkpoint folder (config.json with safetensors, or
  * params.json with consolidated.safetensors). options NULL: the defaults. Tensors of other
  * layers need not be there. */
-MOX_API mox_status mox_feed_forward_open(mox_runtime *runtime, const char *folder, int32_t layer,
-                                         const mox_load_options *options, mox_feed_forward **feed_forward,
-                                         mox_error *error);
+MOX_API mox_status mox_feed_forward_open(mox_runtime* runtime, const char* folder, int32_t layer,
+                                         const mox_load_options* options, mox_feed_forward** feed_forward,
+                                         mox_error* error);
 
 typedef struct mox_feed_forward_info {
   size_t struct_size;
@@ -108,15 +108,15 @@ typedef struct mox_feed_forward_info {
 } mox_feed_forward_info;
 
 /* info->struct_size must be set by the caller. */
-MOX_API mox_status mox_feed_forward_describe(const mox_feed_forward *feed_forward, mox_feed_forward_info *info,
-                                             mox_error *error);
+MOX_API mox_status mox_feed_forward_describe(const mox_feed_forward* feed_forward, mox_feed_forward_info* info,
+                                             mox_error* error);
 
 /* Waits for nobody: work in flight keeps what it needs. NULL is allowed. */
-MOX_API void mox_feed_forward_free(mox_feed_forward *feed_forward);
+MOX_API void mox_feed_forward_free(mox_feed_forward* feed_forward);
 
 /* Rows begin .. end - 1 of a batch, and the adapter they run under; NULL asks for the plain base. */
 typedef struct mox_range {
-  const mox_adapter *adapter;
+  const mox_adapter* adapter;
   int64_t begin;
   int64_t end;
 } mox_range;
@@ -126,34 +126,34 @@ typedef struct mox_range {
 typedef struct mox_batch {
   size_t struct_size;
   int64_t rows;
-  const void *input;      /* [rows, hidden] */
+  const void* input;      /* [rows, hidden] */
   mox_dtype input_dtype;  /* MOX_F32 or MOX_BF16 */
   int64_t input_stride;   /* elements from row to row; 0: hidden */
-  void *output;           /* [rows, hidden]; untouched on error. May be the input itself. */
+  void* output;           /* [rows, hidden]; untouched on error. May be the input itself. */
   mox_dtype output_dtype; /* MOX_F32 or MOX_BF16 */
   int64_t output_stride;  /* elements from row to row; 0: hidden */
-  const mox_range *ranges;
+  const mox_range* ranges;
   size_t range_count;
   /* First rows of sequences, ascending, for routers whose capacity counts per sequence. NULL:
    * every range is one sequence. The beginning of a range always begins a sequence. */
-  const int64_t *sequence_begins;
+  const int64_t* sequence_begins;
   size_t sequence_count;
 } mox_batch;
 
-MOX_API void mox_batch_init(mox_batch *batch, size_t struct_size);
+MOX_API void mox_batch_init(mox_batch* batch, size_t struct_size);
 
 /* Runs the batch: each token goes to its experts, each range's result lands in its own rows.
  *   plan     NULL: the routers decide. Else a plan of one layer with one entry for each range.
  *   routing  NULL: not wanted. Else receives what was decided.
  * A row's output bits depend on that row, its adapter and the weights only: not on the rest of
  * the batch, nor on the number of threads. */
-MOX_API mox_status mox_feed_forward_run(const mox_feed_forward *feed_forward, const mox_batch *batch,
-                                        const mox_routing *plan, mox_routing **routing, mox_error *error);
+MOX_API mox_status mox_feed_forward_run(const mox_feed_forward* feed_forward, const mox_batch* batch,
+                                        const mox_routing* plan, mox_routing** routing, mox_error* error);
 
 /* Decides without running: the output fields of the batch are ignored. Where an adapter has a
  * router on each linear (LoRAMoE, MoLA), the linears before down_proj are computed to route it. */
-MOX_API mox_status mox_feed_forward_route(const mox_feed_forward *feed_forward, const mox_batch *batch,
-                                          mox_routing **routing, mox_error *error);
+MOX_API mox_status mox_feed_forward_route(const mox_feed_forward* feed_forward, const mox_batch* batch,
+                                          mox_routing** routing, mox_error* error);
 
 #ifdef __cplusplus
 }

@@ -14,11 +14,11 @@ extern "C" {
 
 /* Opens a checkpoint folder: Hugging Face (config.json with model.safetensors or shards and an
  * index) or mistral's (params.json with consolidated.safetensors). options NULL: the defaults. */
-MOX_API mox_status mox_model_open(mox_runtime *runtime, const char *folder, const mox_load_options *options,
-                                  mox_model **model, mox_error *error);
+MOX_API mox_status mox_model_open(mox_runtime* runtime, const char* folder, const mox_load_options* options,
+                                  mox_model** model, mox_error* error);
 
 /* Sequences and work in flight keep what they need. NULL is allowed. */
-MOX_API void mox_model_free(mox_model *model);
+MOX_API void mox_model_free(mox_model* model);
 
 typedef struct mox_model_info {
   size_t struct_size;
@@ -31,7 +31,7 @@ typedef struct mox_model_info {
   int32_t heads;
   int32_t kv_heads;
   int32_t head_dim;
-  int32_t experts;      /* 0: dense */
+  int32_t experts; /* 0: dense */
   int32_t top_k;
   int64_t parameters;
   int64_t weight_bytes; /* as held */
@@ -41,16 +41,16 @@ typedef struct mox_model_info {
 } mox_model_info;
 
 /* info->struct_size must be set by the caller. */
-MOX_API mox_status mox_model_describe(const mox_model *model, mox_model_info *info, mox_error *error);
+MOX_API mox_status mox_model_describe(const mox_model* model, mox_model_info* info, mox_error* error);
 
 /* What one sequence does in a step: takes token_count tokens (many: prefill; one: decode) under
  * an adapter (NULL: the plain base), and gives the logits of its last logits_rows rows. */
 typedef struct mox_step {
-  mox_sequence *sequence;
-  const mox_adapter *adapter;
-  const int32_t *tokens;
+  mox_sequence* sequence;
+  const mox_adapter* adapter;
+  const int32_t* tokens;
   int64_t token_count;
-  float *logits;         /* [logits_rows, vocabulary] float32; NULL with logits_rows = 0 */
+  float* logits;         /* [logits_rows, vocabulary] float32; NULL with logits_rows = 0 */
   int64_t logits_rows;   /* 0 .. token_count */
   int64_t logits_stride; /* elements from row to row; 0: vocabulary */
 } mox_step;
@@ -59,8 +59,8 @@ typedef struct mox_step {
  * nothing: on error no sequence has moved and no logits are written. A sequence may stand in a
  * call once, and be in one call at a time.
  *   routing  NULL: not wanted. Else what every layer's routers decided, one range for each step. */
-MOX_API mox_status mox_model_step(const mox_model *model, const mox_step *steps, size_t step_count,
-                                  mox_routing **routing, mox_error *error);
+MOX_API mox_status mox_model_step(const mox_model* model, const mox_step* steps, size_t step_count,
+                                  mox_routing** routing, mox_error* error);
 
 #ifdef __cplusplus
 }

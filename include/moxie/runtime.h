@@ -25,34 +25,31 @@ typedef enum mox_isa {
 
 /* Who computes the large products. */
 typedef enum mox_backend {
-  MOX_BACKEND_AUTO = 0,      /* the first of the kernel table that the machine allows */
-  MOX_BACKEND_NATIVE = 1,    /* this library's own kernels */
+  MOX_BACKEND_AUTO = 0,   /* the first of the kernel table that the machine allows */
+  MOX_BACKEND_NATIVE = 1, /* this library's own kernels */
   MOX_BACKEND_ONEDNN = 2,
   MOX_BACKEND_EIGEN = 3,
-  MOX_BACKEND_REFERENCE = 4  /* plain loops, the twin every kernel is tested against */
+  MOX_BACKEND_REFERENCE = 4 /* plain loops, the twin every kernel is tested against */
 } mox_backend;
 
 /* Whether a backend that cannot keep results bit-identical across batch compositions may be
  * chosen. All kernels shipped today keep them. */
-typedef enum mox_numerics {
-  MOX_NUMERICS_REPRODUCIBLE = 0,
-  MOX_NUMERICS_FASTEST = 1
-} mox_numerics;
+typedef enum mox_numerics { MOX_NUMERICS_REPRODUCIBLE = 0, MOX_NUMERICS_FASTEST = 1 } mox_numerics;
 
 typedef enum mox_log_level { MOX_LOG_WARNING = 0, MOX_LOG_INFO = 1, MOX_LOG_VERBOSE = 2 } mox_log_level;
 
 /* Receives one line of UTF-8 without a line break, on whichever thread noticed, never under a
  * lock of the library. `text` is valid during the call only. Must not throw or longjmp. */
-typedef void (*mox_log_callback)(void *payload, mox_log_level level, const char *text);
+typedef void (*mox_log_callback)(void* payload, mox_log_level level, const char* text);
 
 typedef struct mox_runtime_options {
   size_t struct_size;
-  int32_t threads;       /* 0: every CPU this process may run on; at most 1024 */
-  mox_isa isa;           /* highest level to use; one the machine lacks is an error */
-  mox_backend backend;   /* forced backend; one this build or machine lacks is an error */
+  int32_t threads;     /* 0: every CPU this process may run on; at most 1024 */
+  mox_isa isa;         /* highest level to use; one the machine lacks is an error */
+  mox_backend backend; /* forced backend; one this build or machine lacks is an error */
   mox_numerics numerics;
-  mox_log_callback log;  /* NULL: silent */
-  void *log_payload;
+  mox_log_callback log; /* NULL: silent */
+  void* log_payload;
   mox_log_level log_level;
 } mox_runtime_options;
 
@@ -60,37 +57,37 @@ typedef struct mox_runtime_options {
  * defaults take MOXIE_ISA (portable, avx2, avx512, avx512_bf16, amx), MOXIE_BACKEND (native,
  * onednn, eigen, reference) and MOXIE_THREADS from the environment into account when the runtime
  * is created and the field is still at its default; an unknown value is an error of create. */
-MOX_API void mox_runtime_options_init(mox_runtime_options *options, size_t struct_size);
+MOX_API void mox_runtime_options_init(mox_runtime_options* options, size_t struct_size);
 
 /* options NULL: the defaults. The runtime starts its executor at the first work. */
-MOX_API mox_status mox_runtime_create(const mox_runtime_options *options, mox_runtime **runtime, mox_error *error);
+MOX_API mox_status mox_runtime_create(const mox_runtime_options* options, mox_runtime** runtime, mox_error* error);
 
 /* Gives up the caller's handle. Models, feed-forwards and blocks made with it keep what they
  * need; threads end when the last of them is freed. NULL is allowed. */
-MOX_API void mox_runtime_free(mox_runtime *runtime);
+MOX_API void mox_runtime_free(mox_runtime* runtime);
 
 typedef struct mox_runtime_info {
   size_t struct_size;
   int32_t threads;
-  mox_isa isa;           /* the level in use */
-  mox_isa machine_isa;   /* the highest this machine has */
-  char cpu[64];          /* the processor's own name */
-  char backends[128];    /* backends in this build, comma-separated: "native,onednn,eigen,reference" */
-  char kernel_f32[64];   /* kernel chosen for float32 weights */
-  char kernel_bf16[64];  /* kernel chosen for bfloat16 weights */
+  mox_isa isa;          /* the level in use */
+  mox_isa machine_isa;  /* the highest this machine has */
+  char cpu[64];         /* the processor's own name */
+  char backends[128];   /* backends in this build, comma-separated: "native,onednn,eigen,reference" */
+  char kernel_f32[64];  /* kernel chosen for float32 weights */
+  char kernel_bf16[64]; /* kernel chosen for bfloat16 weights */
 } mox_runtime_info;
 
 /* info->struct_size must be set by the caller. */
-MOX_API mox_status mox_runtime_describe(const mox_runtime *runtime, mox_runtime_info *info, mox_error *error);
+MOX_API mox_status mox_runtime_describe(const mox_runtime* runtime, mox_runtime_info* info, mox_error* error);
 
 /* The kernel table, best to reference: entry `index`, with the reason why it is not used, or ""
  * where it can be. Strings live as long as the runtime. MOX_NOT_FOUND past the end. */
-MOX_API mox_status mox_runtime_kernel(const mox_runtime *runtime, size_t index, const char **name,
-                                      const char **skipped_because, mox_error *error);
+MOX_API mox_status mox_runtime_kernel(const mox_runtime* runtime, size_t index, const char** name,
+                                      const char** skipped_because, mox_error* error);
 
 /* Names as MOXIE_ISA and MOXIE_BACKEND take them; never NULL. Thread-safe. */
-MOX_API const char *mox_isa_name(mox_isa isa);
-MOX_API const char *mox_backend_name(mox_backend backend);
+MOX_API const char* mox_isa_name(mox_isa isa);
+MOX_API const char* mox_backend_name(mox_backend backend);
 
 #ifdef __cplusplus
 }

@@ -21,17 +21,17 @@ typedef struct mox_sampler_options {
   uint64_t seed;
 } mox_sampler_options;
 
-MOX_API void mox_sampler_options_init(mox_sampler_options *options, size_t struct_size);
+MOX_API void mox_sampler_options_init(mox_sampler_options* options, size_t struct_size);
 
 /* options NULL: greedy. */
-MOX_API mox_status mox_sampler_create(const mox_sampler_options *options, mox_sampler **sampler, mox_error *error);
+MOX_API mox_status mox_sampler_create(const mox_sampler_options* options, mox_sampler** sampler, mox_error* error);
 
 /* logits: [vocabulary]. A NaN is MOX_NUMERIC. */
-MOX_API mox_status mox_sampler_next(mox_sampler *sampler, const float *logits, int64_t vocabulary, int32_t *token,
-                                    mox_error *error);
+MOX_API mox_status mox_sampler_next(mox_sampler* sampler, const float* logits, int64_t vocabulary, int32_t* token,
+                                    mox_error* error);
 
 /* NULL is allowed. */
-MOX_API void mox_sampler_free(mox_sampler *sampler);
+MOX_API void mox_sampler_free(mox_sampler* sampler);
 
 #ifdef __cplusplus
 }

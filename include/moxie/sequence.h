@@ -22,26 +22,26 @@ typedef struct mox_sequence_options {
   int64_t first_position; /* position of the first token, for what would have stood left of it as padding; 0 */
 } mox_sequence_options;
 
-MOX_API void mox_sequence_options_init(mox_sequence_options *options, size_t struct_size);
+MOX_API void mox_sequence_options_init(mox_sequence_options* options, size_t struct_size);
 
 /* options NULL: the defaults. */
-MOX_API mox_status mox_sequence_create(const mox_model *model, const mox_sequence_options *options,
-                                       mox_sequence **sequence, mox_error *error);
-MOX_API mox_status mox_sequence_create_for_block(const mox_block *block, const mox_sequence_options *options,
-                                                 mox_sequence **sequence, mox_error *error);
+MOX_API mox_status mox_sequence_create(const mox_model* model, const mox_sequence_options* options,
+                                       mox_sequence** sequence, mox_error* error);
+MOX_API mox_status mox_sequence_create_for_block(const mox_block* block, const mox_sequence_options* options,
+                                                 mox_sequence** sequence, mox_error* error);
 
 /* A second sequence that remembers the same; what they share is copied only when one of them
  * writes. */
-MOX_API mox_status mox_sequence_fork(const mox_sequence *sequence, mox_sequence **fork, mox_error *error);
+MOX_API mox_status mox_sequence_fork(const mox_sequence* sequence, mox_sequence** fork, mox_error* error);
 
 /* Forgets everything after the first `length` tokens, 0 .. length now. */
-MOX_API mox_status mox_sequence_truncate(mox_sequence *sequence, int64_t length, mox_error *error);
+MOX_API mox_status mox_sequence_truncate(mox_sequence* sequence, int64_t length, mox_error* error);
 
 /* Tokens held. */
-MOX_API int64_t mox_sequence_length(const mox_sequence *sequence);
+MOX_API int64_t mox_sequence_length(const mox_sequence* sequence);
 
 /* NULL is allowed. Must not be in a call. */
-MOX_API void mox_sequence_free(mox_sequence *sequence);
+MOX_API void mox_sequence_free(mox_sequence* sequence);
 
 #ifdef __cplusplus
 }

@@ -34,10 +34,10 @@ typedef struct mox_error {
 } mox_error;
 
 /* "invalid argument", "invalid file", ...; never NULL. Thread-safe. */
-MOX_API const char *mox_status_name(mox_status status);
+MOX_API const char* mox_status_name(mox_status status);
 
 /* Version of the library that is loaded: "MAJOR.MINOR.PATCH". Thread-safe. */
-MOX_API const char *mox_version(void);
+MOX_API const char* mox_version(void);
 
 #ifdef __cplusplus
 }

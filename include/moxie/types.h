@@ -27,7 +27,7 @@ typedef enum mox_dtype {
 } mox_dtype;
 
 /* "float32", "bfloat16", ...; never NULL. Thread-safe. */
-MOX_API const char *mox_dtype_name(mox_dtype dtype);
+MOX_API const char* mox_dtype_name(mox_dtype dtype);
 
 /* Bytes of one element; 0 for an unknown value. Thread-safe. */
 MOX_API size_t mox_dtype_size(mox_dtype dtype);
@@ -35,7 +35,7 @@ MOX_API size_t mox_dtype_size(mox_dtype dtype);
 /* A matrix the caller owns, row by row. A linear's weight is [out, in]: y = x W^T.
  * `data` NULL means "there is none". The library reads it during the call only. */
 typedef struct mox_matrix {
-  const void *data;
+  const void* data;
   int64_t rows;
   int64_t columns;
   int64_t row_stride; /* elements from one row to the next; 0: columns */

@@ -21,7 +21,8 @@ void check_ranges(const mox_batch& batch, std::vector<size_t>* order) {
   order->resize(batch.range_count);
   std::iota(order->begin(), order->end(), size_t{0});
   std::stable_sort(order->begin(), order->end(), [&](size_t a, size_t b) {
-    return std::pair(batch.ranges[a].begin, batch.ranges[a].end) < std::pair(batch.ranges[b].begin, batch.ranges[b].end);
+    return std::pair(batch.ranges[a].begin, batch.ranges[a].end) <
+           std::pair(batch.ranges[b].begin, batch.ranges[b].end);
   });
   int64_t covered = 0;
   for (const size_t i : *order) {
@@ -74,8 +75,13 @@ void require_hidden_dtype(mox_dtype dtype, const std::string& what) {
   }
 }
 
-int64_t checked_stride(int64_t stride, int64_t width, const std::string& what) {
+int64_t checked_stride(int64_t stride, int64_t width, int64_t rows, const std::string& what) {
+  constexpr int64_t widest_element = 8;
   if (stride == 0) return width;
+  if (stride > INT64_MAX / widest_element / std::max<int64_t>(rows, 1)) {
+    throw invalid_argument(what + " is " + std::to_string(stride) + " elements; " + std::to_string(rows) +
+                           " such rows are beyond any memory");
+  }
   if (stride < width) {
     throw invalid_argument(what + " is " + std::to_string(stride) + " elements; rows are " + std::to_string(width) +
                            " wide");
@@ -94,11 +100,11 @@ CheckedBatch check_batch(const mox_batch* given, const mox_feed_forward& feed_fo
     throw invalid_argument("rows is " + std::to_string(batch.rows) + "; expected 0 to " + std::to_string(INT32_MAX));
   }
   require_hidden_dtype(batch.input_dtype, "input_dtype");
-  batch.input_stride = checked_stride(batch.input_stride, hidden, "input_stride");
+  batch.input_stride = checked_stride(batch.input_stride, hidden, batch.rows, "input_stride");
   if (batch.rows > 0) require_not_null(batch.input, "input");
   if (with_output) {
     require_hidden_dtype(batch.output_dtype, "output_dtype");
-    batch.output_stride = checked_stride(batch.output_stride, hidden, "output_stride");
+    batch.output_stride = checked_stride(batch.output_stride, hidden, batch.rows, "output_stride");
     if (batch.rows > 0) require_not_null(batch.output, "output");
   }
   if (batch.range_count > 0) require_not_null(batch.ranges, "ranges");

@@ -21,7 +21,8 @@ CheckedBatch check_batch(const mox_batch* given, const mox_feed_forward& feed_fo
                          HeldAdapters* adapters);
 
 void require_hidden_dtype(mox_dtype dtype, const std::string& what);
-int64_t checked_stride(int64_t stride, int64_t width, const std::string& what);
+// The stride in use. Error where rows would overlap, or where the last of `rows` rows cannot be addressed.
+int64_t checked_stride(int64_t stride, int64_t width, int64_t rows, const std::string& what);
 
 // Rows [begin, end) between the caller's memory and float32.
 void read_rows(const void* source, mox_dtype dtype, int64_t stride, int64_t width, int64_t begin, int64_t end,

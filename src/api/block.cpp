@@ -20,13 +20,12 @@ mox_block_step check_step(const mox_block_step& given, const std::string& where,
   require_not_null(given.input, where + ".input");
   require_not_null(given.output, where + ".output");
   moxie::api::require_hidden_dtype(given.dtype, where + ".dtype");
-  step.stride = moxie::api::checked_stride(given.stride, hidden, where + ".stride");
+  step.stride = moxie::api::checked_stride(given.stride, hidden, given.rows, where + ".stride");
   return step;
 }
 
-void run(const moxie::Context& context, const moxie::model::LayerBlock& layer,
-         const std::vector<mox_block_step>& steps, const std::vector<moxie::transformer::StepRows>& pieces,
-         std::vector<moxie::moe::RangeRouting*>* kept) {
+void run(const moxie::Context& context, const moxie::model::LayerBlock& layer, const std::vector<mox_block_step>& steps,
+         const std::vector<moxie::transformer::StepRows>& pieces, std::vector<moxie::moe::RangeRouting*>* kept) {
   const int64_t hidden = layer.geometry.hidden;
   const int64_t ld = moxie::moe::padded(hidden);
   moxie::transformer::Steps moving(context, layer.geometry, pieces, 1);
@@ -84,8 +83,7 @@ mox_status mox_block_run(const mox_block* block, const mox_block_step* steps, si
     for (size_t i = 0; i < step_count; ++i) {
       const std::string where = "steps[" + std::to_string(i) + "]";
       checked.push_back(check_step(steps[i], where, block->layer->geometry.hidden));
-      const moxie::adapter::Adapter* adapter =
-          adapters.hold(steps[i].adapter, block->layer.get(), where + ".adapter");
+      const moxie::adapter::Adapter* adapter = adapters.hold(steps[i].adapter, block->layer.get(), where + ".adapter");
       moxie::transformer::Sequence* sequence =
           sequences.hold(steps[i].sequence, block->layer.get(), where + ".sequence");
       pieces.push_back({sequence, adapter, rows, rows + steps[i].rows});

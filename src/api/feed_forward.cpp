@@ -26,7 +26,7 @@ int64_t checked_matrix(const mox_matrix& matrix, int64_t rows, int64_t columns, 
     throw invalid_argument(what + ".dtype is " + mox_dtype_name(matrix.dtype) +
                            "; expected float32, bfloat16 or float16");
   }
-  return moxie::api::checked_stride(matrix.row_stride, columns, what + ".row_stride");
+  return moxie::api::checked_stride(matrix.row_stride, columns, rows, what + ".row_stride");
 }
 
 moxie::moe::Linear pack(const mox_matrix& matrix, int64_t rows, int64_t columns, const float* bias, moxie::DType dtype,
@@ -79,7 +79,8 @@ void check_description(const mox_feed_forward_description& d) {
                            "; expected 1 to " + std::to_string(most_columns));
   }
   if (d.activation < MOX_ACTIVATION_SILU || d.activation > MOX_ACTIVATION_RELU) {
-    throw invalid_argument("activation is " + std::to_string(d.activation) + "; expected one from MOX_ACTIVATION_SILU on");
+    throw invalid_argument("activation is " + std::to_string(d.activation) +
+                           "; expected one from MOX_ACTIVATION_SILU on");
   }
   if (d.weights < MOX_WEIGHTS_AS_STORED || d.weights > MOX_WEIGHTS_BF16) {
     throw invalid_argument("weights is " + std::to_string(d.weights) + "; expected a mox_weights");
@@ -172,9 +173,7 @@ void mox_load_options_init(mox_load_options* options, size_t struct_size) {
   moxie::api::init_struct(options, struct_size, mox_load_options{});
 }
 
-void mox_batch_init(mox_batch* batch, size_t struct_size) {
-  moxie::api::init_struct(batch, struct_size, mox_batch{});
-}
+void mox_batch_init(mox_batch* batch, size_t struct_size) { moxie::api::init_struct(batch, struct_size, mox_batch{}); }
 
 mox_status mox_feed_forward_create(mox_runtime* runtime, const mox_feed_forward_description* description,
                                    mox_feed_forward** feed_forward, mox_error* error) {
@@ -182,8 +181,8 @@ mox_status mox_feed_forward_create(mox_runtime* runtime, const mox_feed_forward_
     require_not_null(runtime, "runtime");
     require_not_null(description, "description");
     require_not_null(feed_forward, "feed_forward");
-    const mox_feed_forward_description d = moxie::api::read_struct(description, mox_feed_forward_description{},
-                                                                   "mox_feed_forward_description");
+    const mox_feed_forward_description d =
+        moxie::api::read_struct(description, mox_feed_forward_description{}, "mox_feed_forward_description");
     check_description(d);
     const moxie::DType dtype = dtype_of(d);
     auto layer = std::make_shared<moxie::model::LayerFeedForward>();
@@ -216,8 +215,8 @@ mox_status mox_feed_forward_open(mox_runtime* runtime, const char* folder, int32
     require_not_null(folder, "folder");
     require_not_null(feed_forward, "feed_forward");
     const mox_load_options load = moxie::api::read_load_options(options);
-    auto opened = moxie::model::open_feed_forward(folder, layer, load.weights, load.map_files != 0,
-                                                  runtime->engine->threads());
+    auto opened =
+        moxie::model::open_feed_forward(folder, layer, load.weights, load.map_files != 0, runtime->engine->threads());
     *feed_forward = new mox_feed_forward{runtime->engine, std::move(opened)};
   });
 }
@@ -228,8 +227,8 @@ mox_status mox_feed_forward_describe(const mox_feed_forward* feed_forward, mox_f
     require_not_null(feed_forward, "feed_forward");
     const moxie::moe::FeedForward& base = feed_forward->layer->feed_forward;
     mox_feed_forward_info found{};
-    found.kind = base.router ? MOX_FEED_FORWARD_EXPERTS
-                             : (base.gated ? MOX_FEED_FORWARD_GATED : MOX_FEED_FORWARD_PLAIN);
+    found.kind =
+        base.router ? MOX_FEED_FORWARD_EXPERTS : (base.gated ? MOX_FEED_FORWARD_GATED : MOX_FEED_FORWARD_PLAIN);
     found.hidden = base.hidden;
     found.ffn = base.ffn;
     found.activation = base.activation;

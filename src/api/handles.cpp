@@ -9,6 +9,9 @@ mox_load_options read_load_options(const mox_load_options* options) {
   if (load.weights < MOX_WEIGHTS_AS_STORED || load.weights > MOX_WEIGHTS_BF16) {
     throw invalid_argument("weights is " + std::to_string(load.weights) + "; expected a mox_weights");
   }
+  if (load.map_files != 0 && load.map_files != 1) {
+    throw invalid_argument("map_files is " + std::to_string(load.map_files) + "; expected 0 or 1");
+  }
   return load;
 }
 

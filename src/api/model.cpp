@@ -35,7 +35,8 @@ moxie::model::DecoderStep check_step(const mox_step& given, const std::string& w
   if (given.logits_rows > 0) {
     require_not_null(given.logits, where + ".logits");
     step.logits = given.logits;
-    step.logits_stride = moxie::api::checked_stride(given.logits_stride, vocabulary, where + ".logits_stride");
+    step.logits_stride =
+        moxie::api::checked_stride(given.logits_stride, vocabulary, given.logits_rows, where + ".logits_stride");
   }
   step.sequence = sequences->hold(given.sequence, model.decoder.get(), where + ".sequence");
   return step;
@@ -50,8 +51,7 @@ mox_status mox_model_open(mox_runtime* runtime, const char* folder, const mox_lo
     require_not_null(folder, "folder");
     require_not_null(model, "model");
     const mox_load_options load = moxie::api::read_load_options(options);
-    auto decoder =
-        moxie::model::open_decoder(folder, load.weights, load.map_files != 0, runtime->engine->threads());
+    auto decoder = moxie::model::open_decoder(folder, load.weights, load.map_files != 0, runtime->engine->threads());
     *model = new mox_model{runtime->engine, std::move(decoder)};
   });
 }

@@ -9,6 +9,9 @@ using moxie::api::guard;
 
 namespace {
 
+constexpr int32_t most_routers = 64;
+constexpr int32_t most_experts = 4096;
+
 const moxie::moe::RangeRouting& range_of(const mox_routing* routing, int64_t layer, int64_t range) {
   moxie::api::require_not_null(routing, "routing");
   const auto& layers = routing->plan.layers;
@@ -51,6 +54,12 @@ moxie::moe::RangeRouting take(const mox_routing_choice& choice, const std::strin
   moxie::moe::RangeRouting range;
   range.rows = choice.rows;
   if (choice.routers == 0) return range;
+  if (choice.rows > INT32_MAX || choice.routers > most_routers || choice.experts > most_experts) {
+    throw moxie::invalid_argument(where + ": " + std::to_string(choice.rows) + " rows, " +
+                                  std::to_string(choice.routers) + " routers, " + std::to_string(choice.experts) +
+                                  " experts; expected at most " + std::to_string(INT32_MAX) + ", " +
+                                  std::to_string(most_routers) + ", " + std::to_string(most_experts));
+  }
   if (choice.experts < 1 || choice.places < 1 || choice.places > choice.experts) {
     throw moxie::invalid_argument(where + ": " + std::to_string(choice.places) + " places of " +
                                   std::to_string(choice.experts) + " experts; expected 1 to experts places");
@@ -66,8 +75,7 @@ moxie::moe::RangeRouting take(const mox_routing_choice& choice, const std::strin
   for (int32_t router = 0; router < choice.routers; ++router) {
     moxie::moe::RouterDecision decision;
     decision.name = "given " + std::to_string(router);
-    decision.logits.assign(static_cast<size_t>(choice.rows * choice.experts),
-                           std::numeric_limits<float>::quiet_NaN());
+    decision.logits.assign(static_cast<size_t>(choice.rows * choice.experts), std::numeric_limits<float>::quiet_NaN());
     decision.experts.assign(choice.expert_ids + router * cells, choice.expert_ids + (router + 1) * cells);
     decision.weights.assign(choice.weights + router * cells, choice.weights + (router + 1) * cells);
     range.routers.push_back(std::move(decision));

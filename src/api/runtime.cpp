@@ -6,9 +6,8 @@ using moxie::api::guard;
 
 namespace {
 
-constexpr mox_runtime_options default_options = {
-    sizeof(mox_runtime_options), 0, MOX_ISA_BEST, MOX_BACKEND_AUTO, MOX_NUMERICS_REPRODUCIBLE, nullptr, nullptr,
-    MOX_LOG_WARNING};
+constexpr mox_runtime_options default_options = {sizeof(mox_runtime_options), 0,       MOX_ISA_BEST, MOX_BACKEND_AUTO,
+                                                 MOX_NUMERICS_REPRODUCIBLE,   nullptr, nullptr,      MOX_LOG_WARNING};
 
 }  // namespace
 
@@ -44,8 +43,8 @@ mox_status mox_runtime_describe(const mox_runtime* runtime, mox_runtime_info* in
   });
 }
 
-mox_status mox_runtime_kernel(const mox_runtime* runtime, size_t index, const char** name,
-                              const char** skipped_because, mox_error* error) {
+mox_status mox_runtime_kernel(const mox_runtime* runtime, size_t index, const char** name, const char** skipped_because,
+                              mox_error* error) {
   return guard(error, [&] {
     moxie::api::require_not_null(runtime, "runtime");
     const auto& table = runtime->engine->table();

@@ -7,11 +7,9 @@ namespace {
 
 mox_sequence* create(std::shared_ptr<const void> owner, const moxie::transformer::Geometry& geometry, int64_t layers,
                      const mox_sequence_options* options) {
-  const mox_sequence_options given =
-      moxie::api::read_struct(options, mox_sequence_options{}, "mox_sequence_options");
+  const mox_sequence_options given = moxie::api::read_struct(options, mox_sequence_options{}, "mox_sequence_options");
   if (given.first_position < 0 || given.first_position > (int64_t{1} << 40)) {
-    throw moxie::invalid_argument("first_position is " + std::to_string(given.first_position) +
-                                  "; expected 0 or more");
+    throw moxie::invalid_argument("first_position is " + std::to_string(given.first_position) + "; expected 0 or more");
   }
   auto handle = std::make_unique<mox_sequence>();
   handle->owner = std::move(owner);
@@ -31,8 +29,8 @@ mox_status mox_sequence_create(const mox_model* model, const mox_sequence_option
   return guard(error, [&] {
     moxie::api::require_not_null(model, "model");
     moxie::api::require_not_null(sequence, "sequence");
-    *sequence = create(model->decoder, model->decoder->geometry, static_cast<int64_t>(model->decoder->blocks.size()),
-                       options);
+    *sequence =
+        create(model->decoder, model->decoder->geometry, static_cast<int64_t>(model->decoder->blocks.size()), options);
   });
 }
 

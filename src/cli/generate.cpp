@@ -17,7 +17,6 @@ struct GenerateOptions {
   CommonOptions common;
   ModelOptions model;
   std::vector<std::string> prompts;
-  std::vector<std::string> more_prompts;
   int64_t max_tokens = 64;
   float temperature = 0;
   int32_t top_k = 0;
@@ -68,10 +67,8 @@ class Generation {
  public:
   Generation(const GenerateOptions& options, const LoadedModel& loaded, const Tokenizer& tokenizer)
       : options_(options), loaded_(loaded), tokenizer_(tokenizer) {
-    auto texts = options.prompts;
-    texts.insert(texts.end(), options.more_prompts.begin(), options.more_prompts.end());
-    for (size_t i = 0; i < texts.size(); ++i) {
-      prompts_.push_back(parse(texts[i], loaded));
+    for (size_t i = 0; i < options.prompts.size(); ++i) {
+      prompts_.push_back(parse(options.prompts[i], loaded));
       prepare(prompts_.back(), i);
     }
   }
@@ -221,7 +218,7 @@ nlohmann::json as_json(const Generation& generation) {
 }
 
 int generate(const GenerateOptions& options) {
-  if (options.prompts.empty() && options.more_prompts.empty()) throw UsageError("give --prompt [NAME:]TEXT");
+  if (options.prompts.empty()) throw UsageError("give --prompt [NAME:]TEXT");
   const auto tokenizer = open_tokenizer(options.model.folder);
   const auto loaded = load_model(options.common, options.model);
   Generation generation(options, loaded, *tokenizer);
@@ -248,13 +245,12 @@ void add_generate(CLI::App& application, Run& run) {
   auto options = std::make_shared<GenerateOptions>();
   auto* command = application.add_subcommand("generate", "Continue prompts, each under its own adapter, in one batch");
   add_model_options(*command, options->model);
-  command->add_option("--prompt", options->prompts, "A text to continue, under the adapter NAME; repeat it for more")
-      ->type_name("[NAME:]TEXT")
+  command->add_option("--prompt", options->prompts, "Texts to continue, each under the adapter it names")
+      ->type_name("[NAME:]TEXT...")
       ->allow_extra_args(false);
-  // Not a part of --prompt: CLI11 takes a text in brackets for a list where an option takes several values at once.
-  command->add_option("texts", options->more_prompts, "More prompts")
-      ->type_name("[NAME:]TEXT")
-      ->allow_extra_args(false);
+  // Texts behind the first are no part of the option: where one takes several values at once, CLI11 takes a text in
+  // brackets for a list.
+  command->allow_extras();
   command->add_option("--max-tokens", options->max_tokens, "Tokens to add at most")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
@@ -278,7 +274,13 @@ void add_generate(CLI::App& application, Run& run) {
       "  moxie generate --model tiny-llama --prompt \"My fellow Americans, tonight\"\n"
       "  moxie generate --model tiny-llama --adapter kjv=kjv-mixlora --adapter moby=melville-loramoe \\\n"
       "      --prompt \"kjv:And it came to pass\" --prompt \"moby:Captain Ahab stood\" --prompt \"base:A hacker is\"");
-  command->callback([options, &run] { run = [options] { return generate(*options); }; });
+  command->callback([options, command, &run] {
+    for (const auto& text : command->remaining()) {
+      if (text.rfind('-', 0) == 0) throw CLI::ExtrasError(std::vector<std::string>{text});
+      options->prompts.push_back(text);
+    }
+    run = [options] { return generate(*options); };
+  });
 }
 
 }  // namespace moxie::cli

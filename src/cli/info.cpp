@@ -127,7 +127,9 @@ int info(const InfoOptions& options) {
 void add_info(CLI::App& application, Run& run) {
   auto options = std::make_shared<InfoOptions>();
   auto* command = application.add_subcommand("info", "Describe a checkpoint, an adapter or a tensor file");
-  command->add_option("path", options->path, "A folder, or a .safetensors or torch archive file")->required();
+  command->add_option("PATH", options->path, "A folder, or a .safetensors or torch archive file")
+      ->required()
+      ->type_name("");
   command->add_flag("--tensors", options->tensors, "List the tensors");
   add_json_option(*command, options->common);
   add_common_options(*command, options->common);

@@ -53,7 +53,11 @@ int work(int argc, char** argv) {
     application.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return application.exit(error);
-    return complain(std::string(error.what()) + "\n" + hint(application), kUsage);
+    // CLI11 misses the command before it looks at what was given in its place.
+    const auto unknown = application.remaining(true);
+    const bool no_command = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr && !unknown.empty();
+    const std::string message = no_command ? "'" + unknown.front() + "' is no command" : error.what();
+    return complain(message + "\n" + hint(application), kUsage);
   }
   try {
     return run();

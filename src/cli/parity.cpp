@@ -156,9 +156,9 @@ int run_parity(const ParityOptions& options) {
 void add_parity(CLI::App& application, Run& run) {
   auto options = std::make_shared<ParityOptions>();
   auto* command = application.add_subcommand("parity", "Check this machine's results against a reference's");
-  command->add_option("cases", options->folders, "Folders of cases (case.json, inputs and expected.safetensors)")
+  command->add_option("CASE_DIR", options->folders, "Folders of cases (case.json, inputs and expected.safetensors)")
       ->required()
-      ->type_name("CASE_DIR");
+      ->type_name("");
   command->add_flag("--quiet", options->quiet, "Print only cases that do not pass, and the summary");
   add_json_option(*command, options->common);
   add_common_options(*command, options->common);

@@ -26,7 +26,7 @@ Value by_name(const std::string& what, const std::string& name, Value last, ByNa
     if (candidate == name) return static_cast<Value>(value);
     names += (names.empty() ? "" : ", ") + candidate;
   }
-  throw invalid_argument(what + " '" + name + "' is unknown; expected one of " + names);
+  throw invalid_argument(what + " is '" + name + "'; expected one of " + names);
 }
 
 int threads_by_name(const std::string& text) {
@@ -38,6 +38,14 @@ int threads_by_name(const std::string& text) {
   return static_cast<int>(value);
 }
 
+mox_isa isa_by_name(const std::string& name, const std::string& what) {
+  return by_name<mox_isa>(what, name, MOX_ISA_AMX, mox_isa_name);
+}
+
+mox_backend backend_by_name(const std::string& name, const std::string& what) {
+  return by_name<mox_backend>(what, name, MOX_BACKEND_REFERENCE, mox_backend_name);
+}
+
 const char* set_in_environment(const char* name) {
   const char* value = std::getenv(name);
   return value != nullptr && *value != '\0' ? value : nullptr;
@@ -45,21 +53,13 @@ const char* set_in_environment(const char* name) {
 
 }  // namespace
 
-mox_isa isa_by_name(const std::string& name) {
-  return by_name<mox_isa>("instruction set", name, MOX_ISA_AMX, mox_isa_name);
-}
-
-mox_backend backend_by_name(const std::string& name) {
-  return by_name<mox_backend>("backend", name, MOX_BACKEND_REFERENCE, mox_backend_name);
-}
-
 mox_runtime_options with_environment(mox_runtime_options options) {
   if (const char* isa = set_in_environment("MOXIE_ISA"); isa != nullptr && options.isa == MOX_ISA_BEST) {
-    options.isa = isa_by_name(isa);
+    options.isa = isa_by_name(isa, "MOXIE_ISA");
   }
   if (const char* backend = set_in_environment("MOXIE_BACKEND");
       backend != nullptr && options.backend == MOX_BACKEND_AUTO) {
-    options.backend = backend_by_name(backend);
+    options.backend = backend_by_name(backend, "MOXIE_BACKEND");
   }
   if (const char* threads = set_in_environment("MOXIE_THREADS"); threads != nullptr && options.threads == 0) {
     options.threads = threads_by_name(threads);
@@ -79,14 +79,16 @@ Engine::Engine(const mox_runtime_options& options)
     throw invalid_argument("numerics is " + std::to_string(options.numerics) +
                            "; expected MOX_NUMERICS_REPRODUCIBLE or MOX_NUMERICS_FASTEST");
   }
+  if (log_level_ < MOX_LOG_WARNING || log_level_ > MOX_LOG_VERBOSE) {
+    throw invalid_argument("log_level is " + std::to_string(log_level_) + "; expected a mox_log_level");
+  }
   for (const kernels::TableEntry& entry : table_) {
     if (!entry.skipped_because.empty()) {
       log(MOX_LOG_VERBOSE, std::string("kernels ") + entry.kernels->name + ": skipped: " + entry.skipped_because);
     }
   }
-  log(MOX_LOG_VERBOSE, std::string("kernels for float32 weights: ") + kernels_.f32->name +
-                           ", for bfloat16 weights: " + kernels_.bf16->name + ", " +
-                           std::to_string(executor_.threads()) + " threads");
+  log(MOX_LOG_VERBOSE, std::string("kernels for float32 weights: ") + kernels_.f32->name + ", for bfloat16 weights: " +
+                           kernels_.bf16->name + ", " + std::to_string(executor_.threads()) + " threads");
 }
 
 void Engine::log(mox_log_level level, const std::string& text) const noexcept {

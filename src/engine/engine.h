@@ -30,8 +30,8 @@ struct Context {
 
 class Engine {
  public:
-  // options: as the caller gave them, environment variables not yet looked at. Error where they ask for what this machine
-  // or build lacks.
+  // options: as the caller gave them, environment variables not yet looked at. Error where they ask for what this
+  // machine or build lacks.
   explicit Engine(const mox_runtime_options& options);
 
   template <typename Job>
@@ -60,8 +60,5 @@ class Engine {
 
 // The request with MOXIE_ISA, MOXIE_BACKEND and MOXIE_THREADS put in where it leaves a choice.
 mox_runtime_options with_environment(mox_runtime_options options);
-
-mox_isa isa_by_name(const std::string& name);          // Error listing the names
-mox_backend backend_by_name(const std::string& name);  // Error listing the names
 
 }  // namespace moxie

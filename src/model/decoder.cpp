@@ -40,8 +40,7 @@ void embed(const Decoder& decoder, int32_t token, float* row) {
     decoder.head.weight.read_row(token, row);
     return;
   }
-  const std::byte* stored =
-      embedding.rows.data() + static_cast<size_t>(token * hidden) * element_size(embedding.dtype);
+  const std::byte* stored = embedding.rows.data() + static_cast<size_t>(token * hidden) * element_size(embedding.dtype);
   if (embedding.dtype == MOX_F32) {
     std::memcpy(row, stored, static_cast<size_t>(hidden) * sizeof(float));
     return;
@@ -116,6 +115,7 @@ int64_t Decoder::weight_bytes() const {
 std::shared_ptr<Decoder> open_decoder(const std::string& folder, mox_weights weights, bool map_files, int threads) {
   const checkpoint::Checkpoint checkpoint = checkpoint::open_checkpoint(folder, map_files);
   checkpoint::refuse_unknown_tensors(checkpoint);
+  checkpoint::require_attention(checkpoint.architecture, folder);
   auto decoder = std::make_shared<Decoder>();
   decoder->architecture = checkpoint.architecture;
   decoder->geometry = geometry_of(checkpoint.architecture);

@@ -49,6 +49,7 @@ std::shared_ptr<LayerBlock> open_block(const std::string& folder, int64_t layer,
   const checkpoint::Checkpoint checkpoint = checkpoint::open_checkpoint(folder, map_files);
   checkpoint::refuse_unknown_tensors(checkpoint);
   require_layer(checkpoint, layer);
+  checkpoint::require_attention(checkpoint.architecture, folder);
   auto result = std::make_shared<LayerBlock>();
   result->architecture = checkpoint.architecture;
   result->geometry = geometry_of(checkpoint.architecture);

@@ -10,8 +10,8 @@ namespace moxie::model {
 namespace {
 
 using checkpoint::Architecture;
-using checkpoint::TensorEntry;
 using checkpoint::tensor_name;
+using checkpoint::TensorEntry;
 using checkpoint::TensorNames;
 
 constexpr int64_t rows_per_task = 8 * kernels::panel_width;
@@ -36,8 +36,7 @@ void WeightsLoader::decide_dtype(const std::vector<std::string>& weight_names) {
                : MOX_F32;
 }
 
-void WeightsLoader::add_linear(const std::string& name, int64_t out, int64_t in, bool with_bias,
-                               moe::Linear* linear) {
+void WeightsLoader::add_linear(const std::string& name, int64_t out, int64_t in, bool with_bias, moe::Linear* linear) {
   const TensorEntry& entry = reader_.require(name, {out, in});
   if (!checkpoint::is_weight_dtype(entry.dtype)) {
     throw unsupported(entry.file + ": tensor " + name + " is " + entry.describe() +

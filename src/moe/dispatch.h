@@ -11,10 +11,10 @@ namespace moxie::moe {
 // (row, expert) pairs of a MixLoRA range, sorted by expert, then by row.
 struct Pairs {
   int64_t count = 0;
-  int64_t* begin_of = nullptr;      // [experts + 1] first pair of each expert
-  int32_t* row = nullptr;           // [count] row of the range
-  float* weight = nullptr;          // [count]
-  float* weight_sum = nullptr;      // [rows] of the pairs of each row
+  int64_t* begin_of = nullptr;       // [experts + 1] first pair of each expert
+  int32_t* row = nullptr;            // [count] row of the range
+  float* weight = nullptr;           // [count]
+  float* weight_sum = nullptr;       // [rows] of the pairs of each row
   float* overflow_weight = nullptr;  // switch: [rows] weight with which a row over capacity keeps its input, else 0
 };
 
@@ -28,9 +28,9 @@ struct RangeWork {
 
   // The down projection's input differs from expert to expert, so its z is made where h is made, block by block.
   const adapter::LoraSets* down = nullptr;
-  RouterWork down_router;     // plug-in experts on down
-  int64_t z_rows = 0;         // pairs (MixLoRA) or rows
-  LoraInput down_input;       // z: [z_rows, ldz], sums of the partial ones
+  RouterWork down_router;           // plug-in experts on down
+  int64_t z_rows = 0;               // pairs (MixLoRA) or rows
+  LoraInput down_input;             // z: [z_rows, ldz], sums of the partial ones
   float* z_partial = nullptr;       // [blocks][z_rows][ldz]
   float* logits_partial = nullptr;  // [blocks][rows][experts], plug-in experts on down
 
@@ -58,14 +58,14 @@ Entries make_entries(Workspace& workspace, const FeedForward& feed_forward, std:
 // Inputs of the down projection ("h rows"): one for each entry, or one for each pair where pairs are kept apart.
 struct HiddenRows {
   int64_t count = 0;
-  int64_t* begin_of = nullptr;    // [experts of the base + 1]
-  int64_t* first_of = nullptr;    // [entries] h row of an entry; -1 where its pairs are kept apart
+  int64_t* begin_of = nullptr;       // [experts of the base + 1]
+  int64_t* first_of = nullptr;       // [entries] h row of an entry; -1 where its pairs are kept apart
   int64_t* first_pair_of = nullptr;  // [ranges] h row of the first pair of a range that keeps pairs apart
-  int32_t* row = nullptr;         // [count] row of the call
-  int32_t* range = nullptr;       // [count]
-  int32_t* set = nullptr;         // [count] the pair's expert, or -1
-  float* bias_weight = nullptr;   // [count] with what weight the down projection's bias counts
-  bool identity = false;          // h row i is row i of the call: nothing is to be combined
+  int32_t* row = nullptr;            // [count] row of the call
+  int32_t* range = nullptr;          // [count]
+  int32_t* set = nullptr;            // [count] the pair's expert, or -1
+  float* bias_weight = nullptr;      // [count] with what weight the down projection's bias counts
+  bool identity = false;             // h row i is row i of the call: nothing is to be combined
   int64_t* combine_begin = nullptr;  // [rows + 1] not identity: h rows of each row of the call, ascending ...
   int64_t* combine = nullptr;        // ... [count]
 };

@@ -95,8 +95,7 @@ void run_tile(const Stages& s, const Tile& tile, const Scratch& scratch, float* 
   const DType dtype = down.weight.dtype();
   float* out = y + tile.rows.begin * ldy + tile.panels.begin * kernels::panel_width;
   kernels::Matmul call;
-  call.a = static_cast<const std::byte*>(s.h) +
-           static_cast<size_t>(tile.rows.begin * s.h_stride) * element_size(dtype);
+  call.a = static_cast<const std::byte*>(s.h) + static_cast<size_t>(tile.rows.begin * s.h_stride) * element_size(dtype);
   call.lda = s.h_stride;
   call.rows = tile.rows.size();
   call.w = &down.weight;
@@ -112,8 +111,8 @@ void run_tile(const Stages& s, const Tile& tile, const Scratch& scratch, float* 
     const int32_t set = s.hidden.set[begin];
     int64_t end = begin + 1;
     while (end < tile.rows.end && s.hidden.range[end] == r && s.hidden.set[end] == set) ++end;
-    adapt(s, s.ranges[static_cast<size_t>(r)], tile, {begin, end}, set, scratch,
-          out + (begin - tile.rows.begin) * ldy, ldy);
+    adapt(s, s.ranges[static_cast<size_t>(r)], tile, {begin, end}, set, scratch, out + (begin - tile.rows.begin) * ldy,
+          ldy);
     begin = end;
   }
   add_bias(s, down, tile, out, ldy);
@@ -142,8 +141,7 @@ void run_down(const Stages& s) {
     for (int64_t b = 0; b < divide_up(panels, panel_tile); ++b) {
       for (int64_t t = 0; t < divide_up(count, row_tile); ++t) {
         const Span rows = part(t, row_tile, count);
-        tiles.push_back(
-            {static_cast<int64_t>(e), {begin + rows.begin, begin + rows.end}, part(b, panel_tile, panels)});
+        tiles.push_back({static_cast<int64_t>(e), {begin + rows.begin, begin + rows.end}, part(b, panel_tile, panels)});
       }
     }
   }
@@ -156,9 +154,8 @@ void run_down(const Stages& s) {
   });
 
   const int64_t rows = s.call.rows;
-  const bool overflow = std::any_of(s.ranges.begin(), s.ranges.end(), [](const RangeWork& range) {
-    return range.pairs.overflow_weight != nullptr;
-  });
+  const bool overflow = std::any_of(s.ranges.begin(), s.ranges.end(),
+                                    [](const RangeWork& range) { return range.pairs.overflow_weight != nullptr; });
   if (s.hidden.identity && !overflow) return;
   constexpr int64_t combine_rows = 8;
   s.context.team.run(divide_up(rows, combine_rows), [&](int64_t index, int) {

@@ -38,8 +38,7 @@ RangeWork make_range(Workspace& workspace, const FeedForward& base, const FeedFo
   }
   if (work.adapter != nullptr) {
     const adapter::FeedForwardAdapter& adapter = *work.adapter;
-    work.gate =
-        make_lora_input(workspace, "gate_proj", adapter.gate, work.begin, work.rows, given_for(adapter.gate));
+    work.gate = make_lora_input(workspace, "gate_proj", adapter.gate, work.begin, work.rows, given_for(adapter.gate));
     if (adapter.down) {
       work.down = &*adapter.down;
       if (adapter.down->router) {

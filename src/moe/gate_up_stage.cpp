@@ -1,4 +1,5 @@
-// Stage 1: h = weight * act(gate) * up for a tile of entries and a block of ffn columns, while gate and up are in cache.
+// Stage 1: h = weight * act(gate) * up for a tile of entries and a block of ffn columns, while gate and up are in
+// cache.
 #include <algorithm>
 
 #include "moe/stages.h"
@@ -10,11 +11,11 @@ namespace {
 struct Tile {
   int64_t expert = 0;
   Span entries{0, 0};
-  int64_t block = 0;   // column block
+  int64_t block = 0;  // column block
   Span panels{0, 0};
-  int64_t first = 0;   // first column
-  int64_t width = 0;   // columns, padding included
-  int64_t columns = 0; // columns that exist
+  int64_t first = 0;    // first column
+  int64_t width = 0;    // columns, padding included
+  int64_t columns = 0;  // columns that exist
   float* gate = nullptr;
   float* up = nullptr;
   float* set_gate = nullptr;
@@ -52,8 +53,7 @@ void add_bias(const Linear& linear, const Tile& tile, int64_t rows, float* value
 
 void store_h(const Stages& s, const Tile& tile, const float* values, int64_t h_row) {
   if (s.base.weights() == MOX_BF16) {
-    s.context.small().to_bfloat16(values, tile.width,
-                                  static_cast<bfloat16*>(s.h) + h_row * s.h_stride + tile.first);
+    s.context.small().to_bfloat16(values, tile.width, static_cast<bfloat16*>(s.h) + h_row * s.h_stride + tile.first);
   } else {
     std::copy_n(values, tile.width, static_cast<float*>(s.h) + h_row * s.h_stride + tile.first);
   }
@@ -104,7 +104,8 @@ void one_set(const Stages& s, const RangeWork& range, const Tile& tile, Span row
   float* gate = tile.gate + rows.begin * column_block;
   float* up = tile.up + rows.begin * column_block;
   const Span range_rows{first_row, first_row + rows.size()};
-  if (range.gate.any()) add_lora(s.context, range.gate, 0, nullptr, range_rows, tile.panels, nullptr, gate, column_block);
+  if (range.gate.any())
+    add_lora(s.context, range.gate, 0, nullptr, range_rows, tile.panels, nullptr, gate, column_block);
   if (range.up.any()) add_lora(s.context, range.up, 0, nullptr, range_rows, tile.panels, nullptr, up, column_block);
   add_bias(expert.gate, tile, rows.size(), gate);
   add_bias(expert.up, tile, rows.size(), up);

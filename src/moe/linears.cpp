@@ -46,10 +46,9 @@ void run_linears(const Context& context, const float* x, int64_t ldx, int64_t ro
   inputs.reserve(ranges.size() * jobs.size());
   for (const LinearRange& range : ranges) {
     for (const LinearJob& job : jobs) {
-      inputs.push_back(range.adapter == nullptr
-                           ? LoraInput{}
-                           : make_lora_input(workspace, job.name, range.adapter->*job.sets, range.begin,
-                                             range.end - range.begin, nullptr));
+      inputs.push_back(range.adapter == nullptr ? LoraInput{}
+                                                : make_lora_input(workspace, job.name, range.adapter->*job.sets,
+                                                                  range.begin, range.end - range.begin, nullptr));
     }
   }
 
@@ -90,8 +89,7 @@ void run_linears(const Context& context, const float* x, int64_t ldx, int64_t ro
     for (int64_t p = 0; p < panels; p += panel_tile) {
       for (int64_t row = 0; row < rows; row += row_tile) {
         tiles.push_back({static_cast<int32_t>(j), static_cast<int32_t>(p),
-                         static_cast<int32_t>(std::min(p + panel_tile, panels)), row,
-                         std::min(row + row_tile, rows)});
+                         static_cast<int32_t>(std::min(p + panel_tile, panels)), row, std::min(row + row_tile, rows)});
       }
     }
   }
@@ -104,8 +102,8 @@ void run_linears(const Context& context, const float* x, int64_t ldx, int64_t ro
     float* y = job.y + tile.row_begin * job.ldy + first;
 
     kernels::Matmul product;
-    product.a = static_cast<const std::byte*>(rounded.rows) +
-                static_cast<size_t>(tile.row_begin * rounded.stride) * element;
+    product.a =
+        static_cast<const std::byte*>(rounded.rows) + static_cast<size_t>(tile.row_begin * rounded.stride) * element;
     product.lda = rounded.stride;
     product.rows = tile.row_end - tile.row_begin;
     product.w = &job.linear->weight;
@@ -122,8 +120,8 @@ void run_linears(const Context& context, const float* x, int64_t ldx, int64_t ro
       const int64_t begin = std::max(tile.row_begin, ranges[r].begin);
       const int64_t end = std::min(tile.row_end, ranges[r].end);
       if (begin >= end) continue;
-      add_lora(context, input, 0, nullptr, {begin - input.begin, end - input.begin},
-               {tile.panel_begin, tile.panel_end}, nullptr, y + (begin - tile.row_begin) * job.ldy, job.ldy);
+      add_lora(context, input, 0, nullptr, {begin - input.begin, end - input.begin}, {tile.panel_begin, tile.panel_end},
+               nullptr, y + (begin - tile.row_begin) * job.ldy, job.ldy);
     }
     add_bias(job.linear->bias, first, width, product.rows, y, job.ldy);
   });

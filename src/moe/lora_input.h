@@ -21,7 +21,7 @@ struct LoraInput {
 
 // A piece of first-half work: products with A, logits of a router, or both kinds' rows.
 struct InputTask {
-  const LoraInput* lora = nullptr;    // panels [panels.begin, panels.end) of A
+  const LoraInput* lora = nullptr;     // panels [panels.begin, panels.end) of A
   const RouterWork* router = nullptr;  // logits
   Span rows{0, 0};                     // relative to the range
   Span panels{0, 0};

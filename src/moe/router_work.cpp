@@ -144,9 +144,8 @@ const RouterDecision* given_decision(const RangeRouting* plan, size_t router_ind
   }
   const int32_t expected = places(settings_of(router));
   if (plan->experts != router.experts || plan->places != expected) {
-    throw invalid_argument(where + " chooses " + std::to_string(plan->places) + " of " +
-                           std::to_string(plan->experts) + " experts; expected " + std::to_string(expected) + " of " +
-                           std::to_string(router.experts));
+    throw invalid_argument(where + " chooses " + std::to_string(plan->places) + " of " + std::to_string(plan->experts) +
+                           " experts; expected " + std::to_string(expected) + " of " + std::to_string(router.experts));
   }
   return &plan->routers[router_index];
 }

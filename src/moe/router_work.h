@@ -26,9 +26,9 @@ struct RouterWork {
   RouterSettings settings;
   int64_t begin = 0, rows = 0;
   int32_t places = 0;
-  float* logits = nullptr;   // [rows, experts]
-  int32_t* experts = nullptr;  // [rows, places]
-  float* weights = nullptr;    // [rows, places]
+  float* logits = nullptr;                // [rows, experts]
+  int32_t* experts = nullptr;             // [rows, places]
+  float* weights = nullptr;               // [rows, places]
   const RouterDecision* given = nullptr;  // the caller's plan decides
 };
 

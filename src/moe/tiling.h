@@ -9,9 +9,9 @@
 
 namespace moxie::moe {
 
-constexpr int64_t row_tile = 64;                                                // rows of one task
-constexpr int64_t panel_tile = 4;                                               // panels of one task
-constexpr int64_t column_block = panel_tile * kernels::panel_width;             // columns of one task
+constexpr int64_t row_tile = 64;                                     // rows of one task
+constexpr int64_t panel_tile = 4;                                    // panels of one task
+constexpr int64_t column_block = panel_tile * kernels::panel_width;  // columns of one task
 
 constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }

@@ -4,8 +4,23 @@
 
 #include <chrono>
 
+// The thread sanitizer's own functions, there only in a program that runs under it. A program may be checked while this
+// library was built without the sanitizer; it then cannot see our atomics, so it is told of what they order.
+extern "C" {
+__attribute__((weak)) void __tsan_acquire(void* address);  // NOLINT(bugprone-reserved-identifier)
+__attribute__((weak)) void __tsan_release(void* address);  // NOLINT(bugprone-reserved-identifier)
+}
+
 namespace moxie {
 namespace {
+
+inline void tell_acquired(void* address) {
+  if (__tsan_acquire != nullptr) __tsan_acquire(address);
+}
+
+inline void tell_released(void* address) {
+  if (__tsan_release != nullptr) __tsan_release(address);
+}
 
 inline void relax() {
 #if defined(__x86_64__)
@@ -116,7 +131,9 @@ void Team::execute(int64_t index, int worker) noexcept {
 void Team::work(int worker) {
   int64_t index = 0;
   while (take(&index)) {
+    tell_acquired(&ticket_);
     execute(index, worker);
+    tell_released(&unfinished_);
     if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished_.notify_one();
   }
 }
@@ -132,6 +149,7 @@ void Team::phase(TaskCall call, void* body, int64_t count) {
   } else {
     unfinished_.store(static_cast<int32_t>(count), std::memory_order_relaxed);
     const uint64_t number = (ticket_.load(std::memory_order_relaxed) >> 32) + 1;
+    tell_released(&ticket_);
     ticket_.store(number << 32 | static_cast<uint64_t>(count), std::memory_order_release);
     epoch_.fetch_add(1, std::memory_order_release);
     epoch_.notify_all();
@@ -143,6 +161,7 @@ void Team::phase(TaskCall call, void* body, int64_t count) {
         left = unfinished_.load(std::memory_order_acquire);
       }
     }
+    tell_acquired(&unfinished_);
   }
   if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }

@@ -11,8 +11,8 @@ namespace moxie {
 
 // One OpenMP team that lives as long as its runtime. Its master is the executor thread; the others sleep between calls.
 //
-// A phase is a list of tasks. It ends when its tasks are done, not when every thread has arrived: a thread whose core was
-// taken away holds up only the task it is in.
+// A phase is a list of tasks. It ends when its tasks are done, not when every thread has arrived: a thread whose core
+// was taken away holds up only the task it is in.
 class Team {
  public:
   explicit Team(int threads) : wanted_(threads) {}

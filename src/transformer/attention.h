@@ -14,8 +14,8 @@ void turn(const Context& context, const Geometry& geometry, const Steps& steps, 
 void remember(const Context& context, const Geometry& geometry, int64_t layer, const Steps& steps, const float* k,
               const float* v, int64_t ld);
 
-// out[row] = softmax(q k / sqrt(head_dim)) v over the rows each row may see: itself and those before it in its sequence,
-// at most `window` (0: all). out [rows][ldo]
+// out[row] = softmax(q k / sqrt(head_dim)) v over the rows each row may see: itself and those before it in its
+// sequence, at most `window` (0: all). out [rows][ldo]
 void attend(const Context& context, const Geometry& geometry, int64_t layer, int64_t window, const Steps& steps,
             const float* q, int64_t ldq, float* out, int64_t ldo);
 

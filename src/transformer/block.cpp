@@ -86,8 +86,7 @@ Steps::Steps(const Context& context, const Geometry& geometry, std::span<const S
   context.team.run(static_cast<int64_t>(pieces.size()), [&](int64_t index, int) {
     const StepRows& piece = pieces_[static_cast<size_t>(index)];
     const int64_t position = piece.sequence->first_position + piece.sequence->length;
-    const Frequencies own =
-        by_length ? frequencies(geometry.rope, position + piece.end - piece.begin) : Frequencies{};
+    const Frequencies own = by_length ? frequencies(geometry.rope, position + piece.end - piece.begin) : Frequencies{};
     for (int64_t row = piece.begin; row < piece.end; ++row) {
       rotation(by_length ? own : common, position + row - piece.begin, cos_ + row * angles_, sin_ + row * angles_);
     }

@@ -1,4 +1,5 @@
-// One transformer block: RMSNorm, grouped-query attention with rotary embedding, residual, RMSNorm, feed-forward, residual.
+// One transformer block: RMSNorm, grouped-query attention with rotary embedding, residual, RMSNorm, feed-forward,
+// residual.
 #pragma once
 
 #include <span>

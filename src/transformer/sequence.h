@@ -39,10 +39,10 @@ class LayerCache {
 // Which experts a switch router chose for the rows so far, in one layer: its capacity counts per sequence, and a
 // sequence gives the same rows whether it comes in one step or in many.
 struct SwitchMemory {
-  uint64_t adapter = 0;          // id of the adapter whose router it is, 0: none yet; another one starts afresh
-  int64_t first_row = 0;          // rows before were routed by somebody else
-  std::vector<int32_t> chosen;    // of rows first_row, first_row + 1, ...
-  std::vector<int64_t> served;    // [experts]
+  uint64_t adapter = 0;         // id of the adapter whose router it is, 0: none yet; another one starts afresh
+  int64_t first_row = 0;        // rows before were routed by somebody else
+  std::vector<int32_t> chosen;  // of rows first_row, first_row + 1, ...
+  std::vector<int64_t> served;  // [experts]
 };
 
 struct Sequence {
