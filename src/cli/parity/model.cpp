@@ -71,18 +71,21 @@ class ModelRun {
 
   // Everything in one call, then one call for each further token.
   void run() {
+    std::vector<const mox_adapter*> adapters(sequences_.size());
     for (const auto& range : case_.ranges) {
-      const auto* adapter = range.adapter.empty() ? nullptr : adapters_.at(range.adapter).get();
-      for (int64_t s = range.begin; s < range.end; ++s) {
-        auto& sequence = sequences_[static_cast<size_t>(s)];
-        auto options = defaults(mox_sequence_options_init);
-        options.first_position = sequence.first;
-        caches_.push_back(make<Sequence>(mox_sequence_create, model_.get(), &options));
-        sequence.logits.resize(sequence.tokens.size() * static_cast<size_t>(info_.vocabulary));
-        const auto rows = static_cast<int64_t>(sequence.tokens.size());
-        steps_.push_back(
-            {caches_.back().get(), adapter, sequence.tokens.data(), rows, sequence.logits.data(), rows, 0});
-      }
+      if (range.adapter.empty()) continue;
+      std::fill(adapters.begin() + range.begin, adapters.begin() + range.end, adapters_.at(range.adapter).get());
+    }
+    // Step s is sequence s, in whatever order the batch lists its ranges.
+    for (size_t s = 0; s < sequences_.size(); ++s) {
+      auto& sequence = sequences_[s];
+      auto options = defaults(mox_sequence_options_init);
+      options.first_position = sequence.first;
+      caches_.push_back(make<Sequence>(mox_sequence_create, model_.get(), &options));
+      sequence.logits.resize(sequence.tokens.size() * static_cast<size_t>(info_.vocabulary));
+      const auto rows = static_cast<int64_t>(sequence.tokens.size());
+      steps_.push_back(
+          {caches_.back().get(), adapters[s], sequence.tokens.data(), rows, sequence.logits.data(), rows, 0});
     }
     routing_ = make<Routing>(mox_model_step, model_.get(), steps_.data(), steps_.size());
     for (auto& sequence : sequences_) {
