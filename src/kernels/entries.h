@@ -5,6 +5,8 @@
 
 namespace moxie::kernels::entries {
 
+extern const Kernels amx;
+extern const Kernels amx_emulated;  // for the tests
 extern const Kernels avx512_bf16;
 extern const Kernels avx512;
 extern const Kernels avx2;

@@ -14,7 +14,7 @@ namespace moxie::kernels {
 //
 // Bits: an element depends on its row of a and its row of w only. The sum over k runs in blocks of 256 that start at
 // multiples of 256: each block is summed by itself, in ascending k, and the block sums are added in ascending order.
-// (oneDNN has an order of its own within a range of k; it does not depend on the rows either.)
+// (oneDNN and the tiles of AMX have orders of their own within a range of k; they do not depend on the rows either.)
 // Padding columns of the last panel are written too (zeros, or left as they were when accumulating).
 struct Matmul {
   const void* a = nullptr;  // float32 for float32 weights, bfloat16 for bfloat16 weights

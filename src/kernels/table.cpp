@@ -2,6 +2,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/amx/amx.h"
 #include "kernels/entries.h"
 #include "kernels/isa_name.h"
 #include "kernels/onednn/onednn.h"
@@ -14,11 +15,11 @@ namespace {
 
 // Best to reference.
 const Kernels* const all[] = {
-    &entries::avx512_bf16, &entries::avx512,    &entries::avx2, &entries::portable,
+    &entries::amx,    &entries::avx512_bf16, &entries::avx512, &entries::avx2, &entries::portable,
 #if MOXIE_HAVE_ONEDNN
     &entries::onednn,
 #endif
-    &entries::eigen,       &entries::reference,
+    &entries::eigen,  &entries::reference,
 };
 
 const char* backend_name(mox_backend backend) {
@@ -59,6 +60,7 @@ std::string reason_to_skip(const Kernels& kernels, mox_isa limit, mox_backend ba
            isa_name(machine_isa());
   }
   if (kernels.isa > limit) return std::string("above the instruction set that was asked for, ") + isa_name(limit);
+  if (kernels.isa == MOX_ISA_AMX) return amx::refusal();
 #if MOXIE_HAVE_ONEDNN
   if (kernels.backend == MOX_BACKEND_ONEDNN) {
     if (backend == MOX_BACKEND_AUTO) return "not chosen unless asked for: the native kernels are ahead";
@@ -70,7 +72,7 @@ std::string reason_to_skip(const Kernels& kernels, mox_isa limit, mox_backend ba
 
 const Kernels* native_of(mox_isa limit) {
   for (const Kernels* kernels : all) {
-    if (kernels->backend == MOX_BACKEND_NATIVE && kernels->isa <= limit) return kernels;
+    if (reason_to_skip(*kernels, limit, MOX_BACKEND_NATIVE).empty()) return kernels;
   }
   return &entries::portable;
 }

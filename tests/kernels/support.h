@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/entries.h"
 #include "kernels/kernels.h"
 #include "runtime/cpu.h"
 
@@ -41,6 +42,7 @@ inline std::vector<const Kernels*> usable_entries() {
       if (entry.skipped_because.empty()) result.push_back(entry.kernels);
     }
   }
+  result.push_back(&entries::amx_emulated);
   return result;
 }
 
