@@ -115,7 +115,7 @@ std::string dtype_counts(const TensorSource& tensors) {
   for (const TensorEntry& entry : tensors.entries()) ++counts[entry.dtype];
   std::string text;
   for (const auto& [dtype, count] : counts) {
-    text += (text.empty() ? "" : ", ") + std::to_string(count) + " " + mox_dtype_name(dtype);
+    text += (text.empty() ? "" : ", ") + std::to_string(count) + " " + dtype_name(dtype);
   }
   return text;
 }

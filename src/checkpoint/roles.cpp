@@ -89,7 +89,7 @@ std::vector<std::string> tensor_problems(const Architecture& architecture, const
     } else if (!role->harmless && entry.shape != role->shape) {
       problems.push_back(place + " is " + shape_text(entry.shape) + "; expected " + shape_text(role->shape));
     } else if (!role->harmless && !is_weight_dtype(entry.dtype)) {
-      problems.push_back(place + " is " + mox_dtype_name(entry.dtype) + "; expected float32, bfloat16 or float16");
+      problems.push_back(place + " is " + dtype_name(entry.dtype) + "; expected float32, bfloat16 or float16");
     }
   }
   const std::string missing = missing_tensors(roles, tensors);

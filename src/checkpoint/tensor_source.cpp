@@ -24,7 +24,7 @@ int64_t elements_of(const std::vector<int64_t>& shape) {
 
 void require_weight_dtype(const TensorSource& source, const TensorEntry& entry) {
   if (is_weight_dtype(entry.dtype)) return;
-  throw unsupported(tensor_place(source, entry) + " is " + mox_dtype_name(entry.dtype) +
+  throw unsupported(tensor_place(source, entry) + " is " + dtype_name(entry.dtype) +
                     "; expected float32, bfloat16 or float16");
 }
 
@@ -32,7 +32,7 @@ void require_weight_dtype(const TensorSource& source, const TensorEntry& entry) 
 
 int64_t TensorEntry::elements() const { return elements_of(shape); }
 
-std::string TensorEntry::describe() const { return std::string(mox_dtype_name(dtype)) + " " + shape_text(shape); }
+std::string TensorEntry::describe() const { return std::string(dtype_name(dtype)) + " " + shape_text(shape); }
 
 int64_t TensorSource::find(std::string_view name) const {
   const auto& all = entries();

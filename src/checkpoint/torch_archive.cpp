@@ -170,7 +170,7 @@ void TorchArchive::add(PickledTensor tensor, std::map<std::string, DType>& dtype
   }
   const auto known = dtypes.emplace(tensor.storage, entry.dtype).first->second;
   if (known != entry.dtype) {
-    throw invalid_file(where + ": its storage " + quote(file) + " is " + mox_dtype_name(known) + " elsewhere");
+    throw invalid_file(where + ": its storage " + quote(file) + " is " + dtype_name(known) + " elsewhere");
   }
 
   const auto bytes = checked_bytes(entry.shape, size);

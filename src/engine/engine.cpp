@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 
+#include "kernels/names.h"
 #include "runtime/cpu.h"
 #include "runtime/error.h"
 
@@ -39,11 +40,11 @@ int threads_by_name(const std::string& text) {
 }
 
 mox_isa isa_by_name(const std::string& name, const std::string& what) {
-  return by_name<mox_isa>(what, name, MOX_ISA_AMX, mox_isa_name);
+  return by_name<mox_isa>(what, name, MOX_ISA_AMX, kernels::isa_name);
 }
 
 mox_backend backend_by_name(const std::string& name, const std::string& what) {
-  return by_name<mox_backend>(what, name, MOX_BACKEND_REFERENCE, mox_backend_name);
+  return by_name<mox_backend>(what, name, MOX_BACKEND_REFERENCE, kernels::backend_name);
 }
 
 const char* set_in_environment(const char* name) {

@@ -4,7 +4,7 @@
 
 #include "kernels/amx/amx.h"
 #include "kernels/entries.h"
-#include "kernels/isa_name.h"
+#include "kernels/names.h"
 #include "kernels/onednn/onednn.h"
 #include "runtime/build_info.h"
 #include "runtime/cpu.h"
@@ -21,22 +21,6 @@ const Kernels* const all[] = {
 #endif
     &entries::eigen,  &entries::reference,
 };
-
-const char* backend_name(mox_backend backend) {
-  switch (backend) {
-    case MOX_BACKEND_AUTO:
-      return "auto";
-    case MOX_BACKEND_NATIVE:
-      return "native";
-    case MOX_BACKEND_ONEDNN:
-      return "onednn";
-    case MOX_BACKEND_EIGEN:
-      return "eigen";
-    case MOX_BACKEND_REFERENCE:
-      return "reference";
-  }
-  return "unknown";
-}
 
 mox_isa checked_limit(mox_isa limit) {
   const mox_isa machine = machine_isa();
@@ -78,6 +62,22 @@ const Kernels* native_of(mox_isa limit) {
 }
 
 }  // namespace
+
+const char* backend_name(mox_backend backend) {
+  switch (backend) {
+    case MOX_BACKEND_AUTO:
+      return "auto";
+    case MOX_BACKEND_NATIVE:
+      return "native";
+    case MOX_BACKEND_ONEDNN:
+      return "onednn";
+    case MOX_BACKEND_EIGEN:
+      return "eigen";
+    case MOX_BACKEND_REFERENCE:
+      return "reference";
+  }
+  return "unknown";
+}
 
 const char* isa_name(mox_isa isa) {
   switch (isa) {

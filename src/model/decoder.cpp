@@ -84,22 +84,12 @@ void run_head(const Context& context, const Decoder& decoder, const float* x, in
   context.team.run(row_tiles * divide_up(panels, panel_tile), [&](int64_t index, int worker) {
     const Span span = part(index % row_tiles, row_tile, rows);
     const Span columns = part(index / row_tiles, panel_tile, panels);
-    kernels::Matmul call;
-    call.a = static_cast<const std::byte*>(rounded.rows) +
-             static_cast<size_t>(span.begin * rounded.stride) * element_size(dtype);
-    call.lda = rounded.stride;
-    call.rows = span.size();
-    call.w = &decoder.head.weight;
-    call.panel_begin = columns.begin;
-    call.panel_end = columns.end;
-    call.k_end = hidden;
-    call.c = scratch + worker * tile_floats;
-    call.ldc = column_block;
-    context.matmul(dtype, call);
+    float* tile = scratch + worker * tile_floats;
+    moe::multiply(context, rounded, decoder.head.weight, span, columns, tile, column_block);
     const int64_t first = columns.begin * kernels::panel_width;
     const int64_t width = std::min(columns.end * kernels::panel_width, decoder.head.out()) - first;
     for (int64_t i = 0; i < span.size(); ++i) {
-      std::copy_n(call.c + i * column_block, width, wanted[static_cast<size_t>(span.begin + i)].destination + first);
+      std::copy_n(tile + i * column_block, width, wanted[static_cast<size_t>(span.begin + i)].destination + first);
     }
   });
 }

@@ -92,19 +92,8 @@ void add_overflow(const Stages& s, const RangeWork& range, int64_t row, Span col
 
 void run_tile(const Stages& s, const Tile& tile, const Scratch& scratch, float* y, int64_t ldy) {
   const Linear& down = s.base.experts[static_cast<size_t>(tile.expert)].down;
-  const DType dtype = down.weight.dtype();
   float* out = y + tile.rows.begin * ldy + tile.panels.begin * kernels::panel_width;
-  kernels::Matmul call;
-  call.a = static_cast<const std::byte*>(s.h) + static_cast<size_t>(tile.rows.begin * s.h_stride) * element_size(dtype);
-  call.lda = s.h_stride;
-  call.rows = tile.rows.size();
-  call.w = &down.weight;
-  call.panel_begin = tile.panels.begin;
-  call.panel_end = tile.panels.end;
-  call.k_end = down.in();
-  call.c = out;
-  call.ldc = ldy;
-  s.context.matmul(dtype, call);
+  multiply(s.context, s.h, down.weight, tile.rows, tile.panels, out, ldy);
 
   for (int64_t begin = tile.rows.begin; begin < tile.rows.end;) {
     const int32_t r = s.hidden.range[begin];

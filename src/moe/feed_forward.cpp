@@ -163,7 +163,7 @@ void run_feed_forward(const Context& context, const FeedForward& base, const Fee
                                        [](const RangeWork& range) { return range.down_router.router != nullptr; });
   if (!only_route || down_routes) {
     for (RangeWork& range : ranges) make_down_input(workspace, base, &range);
-    Stages stages{context, base, call, ranges, {}, {}, rounded};
+    Stages stages{context, base, call, ranges, {}, {}, rounded, {}};
     stages.entries = make_entries(workspace, base, ranges, call.rows);
     stages.hidden = make_hidden_rows(workspace, base, ranges, stages.entries, call.rows);
     if (stages.entries.gathered) stages.x = gather(context, stages.entries, rounded, dtype, base.hidden);

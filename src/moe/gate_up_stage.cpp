@@ -27,22 +27,6 @@ struct Tile {
 
 constexpr int64_t tile_floats = row_tile * column_block;
 
-void product(const Stages& s, const Tile& tile, const Linear& linear, float* out) {
-  kernels::Matmul call;
-  const DType dtype = linear.weight.dtype();
-  call.a = static_cast<const std::byte*>(s.x.rows) +
-           static_cast<size_t>(tile.entries.begin * s.x.stride) * element_size(dtype);
-  call.lda = s.x.stride;
-  call.rows = tile.entries.size();
-  call.w = &linear.weight;
-  call.panel_begin = tile.panels.begin;
-  call.panel_end = tile.panels.end;
-  call.k_end = linear.in();
-  call.c = out;
-  call.ldc = column_block;
-  s.context.matmul(dtype, call);
-}
-
 void add_bias(const Linear& linear, const Tile& tile, int64_t rows, float* values) {
   if (linear.bias.empty()) return;
   const float* bias = linear.bias.data() + tile.first;
@@ -53,9 +37,10 @@ void add_bias(const Linear& linear, const Tile& tile, int64_t rows, float* value
 
 void store_h(const Stages& s, const Tile& tile, const float* values, int64_t h_row) {
   if (s.base.weights() == MOX_BF16) {
-    s.context.small().to_bfloat16(values, tile.width, static_cast<bfloat16*>(s.h) + h_row * s.h_stride + tile.first);
+    s.context.small().to_bfloat16(values, tile.width,
+                                  static_cast<bfloat16*>(s.h.rows) + h_row * s.h.stride + tile.first);
   } else {
-    std::copy_n(values, tile.width, static_cast<float*>(s.h) + h_row * s.h_stride + tile.first);
+    std::copy_n(values, tile.width, static_cast<float*>(s.h.rows) + h_row * s.h.stride + tile.first);
   }
 }
 
@@ -168,8 +153,8 @@ void expert_sets(const Stages& s, const RangeWork& range, const Tile& tile, Span
 
 void run_tile(const Stages& s, const Tile& tile) {
   const Expert& expert = s.base.experts[static_cast<size_t>(tile.expert)];
-  product(s, tile, expert.gate, tile.gate);
-  if (s.base.gated) product(s, tile, expert.up, tile.up);
+  multiply(s.context, s.x, expert.gate.weight, tile.entries, tile.panels, tile.gate, column_block);
+  if (s.base.gated) multiply(s.context, s.x, expert.up.weight, tile.entries, tile.panels, tile.up, column_block);
   const int64_t rows = tile.entries.size();
   for (int64_t begin = 0; begin < rows;) {
     const int32_t r = s.entries.range[tile.entries.begin + begin];
@@ -198,8 +183,9 @@ int64_t widest_rank(const Stages& s) {
 
 void run_gate_up(Stages& s) {
   Workspace& workspace = s.context.workspace;
-  s.h_stride = padded(s.base.ffn);
-  s.h = workspace.take<std::byte>(s.hidden.count * s.h_stride * static_cast<int64_t>(element_size(s.base.weights())));
+  const int64_t stride = padded(s.base.ffn);
+  const auto element = static_cast<int64_t>(element_size(s.base.weights()));
+  s.h = {workspace.take<std::byte>(s.hidden.count * stride * element), stride};
 
   auto tiles = workspace.list<Tile>();
   const int64_t panels = s.base.experts.front().gate.weight.panels();

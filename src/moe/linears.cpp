@@ -19,7 +19,7 @@ void add_bias(const std::vector<float>& bias, int64_t first, int64_t width, int6
 
 ProductInput product_input(Workspace& workspace, DType dtype, const float* x, int64_t ldx, int64_t rows,
                            int64_t columns) {
-  if (dtype == MOX_F32) return {x, ldx};
+  if (dtype == MOX_F32) return {const_cast<float*>(x), ldx};  // nobody writes to it: there is nothing to round
   const int64_t stride = padded(columns);
   return {workspace.take<bfloat16>(rows * stride), stride};
 }
@@ -27,12 +27,28 @@ ProductInput product_input(Workspace& workspace, DType dtype, const float* x, in
 void round_rows(const Context& context, const ProductInput& input, DType dtype, const float* x, int64_t ldx,
                 int64_t columns, Span rows) {
   if (dtype == MOX_F32) return;
-  auto* rounded = static_cast<bfloat16*>(const_cast<void*>(input.rows));
+  auto* rounded = static_cast<bfloat16*>(input.rows);
   for (int64_t row = rows.begin; row < rows.end; ++row) {
     bfloat16* destination = rounded + row * input.stride;
     context.small().to_bfloat16(x + row * ldx, columns, destination);
     std::fill(destination + columns, destination + input.stride, bfloat16{0});
   }
+}
+
+void multiply(const Context& context, const ProductInput& x, const kernels::PackedMatrix& weight, Span rows,
+              Span panels, float* c, int64_t ldc) {
+  kernels::Matmul call;
+  call.a =
+      static_cast<const std::byte*>(x.rows) + static_cast<size_t>(rows.begin * x.stride) * element_size(weight.dtype());
+  call.lda = x.stride;
+  call.rows = rows.size();
+  call.w = &weight;
+  call.panel_begin = panels.begin;
+  call.panel_end = panels.end;
+  call.k_end = weight.k();
+  call.c = c;
+  call.ldc = ldc;
+  context.matmul(weight.dtype(), call);
 }
 
 void run_linears(const Context& context, const float* x, int64_t ldx, int64_t rows, std::span<const LinearJob> jobs,
@@ -93,7 +109,6 @@ void run_linears(const Context& context, const float* x, int64_t ldx, int64_t ro
       }
     }
   }
-  const size_t element = element_size(dtype);
   context.team.run(static_cast<int64_t>(tiles.size()), [&](int64_t index, int) {
     const Tile& tile = tiles[static_cast<size_t>(index)];
     const LinearJob& job = jobs[static_cast<size_t>(tile.job)];
@@ -101,19 +116,8 @@ void run_linears(const Context& context, const float* x, int64_t ldx, int64_t ro
     const int64_t width = (tile.panel_end - tile.panel_begin) * kernels::panel_width;
     float* y = job.y + tile.row_begin * job.ldy + first;
 
-    kernels::Matmul product;
-    product.a =
-        static_cast<const std::byte*>(rounded.rows) + static_cast<size_t>(tile.row_begin * rounded.stride) * element;
-    product.lda = rounded.stride;
-    product.rows = tile.row_end - tile.row_begin;
-    product.w = &job.linear->weight;
-    product.panel_begin = tile.panel_begin;
-    product.panel_end = tile.panel_end;
-    product.k_end = in;
-    product.c = y;
-    product.ldc = job.ldy;
-    context.matmul(dtype, product);
-
+    multiply(context, rounded, job.linear->weight, {tile.row_begin, tile.row_end}, {tile.panel_begin, tile.panel_end},
+             y, job.ldy);
     for (size_t r = 0; r < ranges.size(); ++r) {
       const LoraInput& input = inputs[r * jobs.size() + static_cast<size_t>(tile.job)];
       if (!input.any()) continue;
@@ -123,7 +127,7 @@ void run_linears(const Context& context, const float* x, int64_t ldx, int64_t ro
       add_lora(context, input, 0, nullptr, {begin - input.begin, end - input.begin}, {tile.panel_begin, tile.panel_end},
                nullptr, y + (begin - tile.row_begin) * job.ldy, job.ldy);
     }
-    add_bias(job.linear->bias, first, width, product.rows, y, job.ldy);
+    add_bias(job.linear->bias, first, width, tile.row_end - tile.row_begin, y, job.ldy);
   });
 }
 

@@ -32,11 +32,14 @@ void run_linears(const Context& context, const float* x, int64_t ldx, int64_t ro
 
 // Rows of x as the weights' dtype wants them: x itself for float32, else rounded and padded copies.
 struct ProductInput {
-  const void* rows;
-  int64_t stride;  // elements
+  void* rows = nullptr;
+  int64_t stride = 0;  // elements
 };
 ProductInput product_input(Workspace& workspace, DType dtype, const float* x, int64_t ldx, int64_t rows,
                            int64_t columns);
+// c[i][..] = row (rows.begin + i) of x times the columns of `panels` of the linear's weight, bias not included.
+void multiply(const Context& context, const ProductInput& x, const kernels::PackedMatrix& weight, Span rows,
+              Span panels, float* c, int64_t ldc);
 // Fills what product_input has made room for (nothing to do for float32).
 void round_rows(const Context& context, const ProductInput& input, DType dtype, const float* x, int64_t ldx,
                 int64_t columns, Span rows);

@@ -15,9 +15,7 @@ struct Stages {
   Entries entries;
   HiddenRows hidden;
   ProductInput x;  // rows of the call, or of the entries where gathered
-  // Input of the down projection: [h rows][h_stride], in the weights' dtype.
-  void* h = nullptr;
-  int64_t h_stride = 0;
+  ProductInput h;  // input of the down projection: the h rows, in the weights' dtype
 };
 
 // Gate and up products, the adapters' additions, the activation, the weights: one pass over (rows, columns of ffn).

@@ -12,6 +12,9 @@ namespace moxie {
 
 using DType = mox_dtype;
 
+// "float32", "bfloat16", ...; never NULL.
+const char* dtype_name(DType dtype);
+
 constexpr size_t element_size(DType dtype) {
   switch (dtype) {
     case MOX_F64:

@@ -3,7 +3,7 @@
 
 #include <iostream>
 
-#include "kernels/isa_name.h"
+#include "kernels/names.h"
 #include "runtime/error.h"
 #include "support.h"
 

@@ -1,7 +1,7 @@
 #include <mutex>
 #include <oneapi/dnnl/dnnl.hpp>
 
-#include "kernels/isa_name.h"
+#include "kernels/names.h"
 #include "kernels/onednn/onednn.h"
 #include "runtime/cpu.h"
 
