@@ -22,8 +22,8 @@ struct Matmul {
   int64_t rows = 0;
   const PackedMatrix* w = nullptr;
   int64_t panel_begin = 0, panel_end = 0;
-  int64_t k_begin = 0,
-          k_end = 0;   // part of the sum; k_begin a multiple of 32, k_end too or w->k(). `a` points at k = 0.
+  // Part of the sum: k_begin a multiple of 32, k_end too or w->k(). `a` points at column k_begin.
+  int64_t k_begin = 0, k_end = 0;
   float* c = nullptr;  // [rows][ldc], ldc >= (panel_end - panel_begin) * 32
   int64_t ldc = 0;
   bool accumulate = false;  // c += instead of c =

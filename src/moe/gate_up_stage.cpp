@@ -57,9 +57,7 @@ void partial_z(const Stages& s, const RangeWork& range, const Tile& tile, int32_
   const kernels::PackedMatrix& a = sets.a_of_set.empty() ? sets.a : sets.a_of_set[static_cast<size_t>(set)];
   const int64_t ldz = range.down_input.ldz;
   kernels::Matmul call;
-  // The sum runs over this block's columns only, and `a` is counted from column 0.
-  call.a = reinterpret_cast<const float*>(reinterpret_cast<uintptr_t>(h) -
-                                          static_cast<uintptr_t>(tile.first) * sizeof(float));
+  call.a = h;
   call.lda = column_block;
   call.rows = rows;
   call.w = &a;

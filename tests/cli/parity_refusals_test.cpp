@@ -1,6 +1,8 @@
 // moxie parity must tell a pass, a failure and a case that was not run apart.
 #include <gmock/gmock.h>
 
+#include <algorithm>
+
 #include "parity_copy.h"
 
 namespace moxie::test {
@@ -25,12 +27,16 @@ TEST_P(OneKind, AnUntouchedCopyPasses) {
 }
 
 TEST_P(OneKind, EveryOutputThatIsDisturbedFails) {
-  for (const auto& [output, limits] : ParityCopy(GetParam()).meta["outputs"].items()) {
+  const auto outputs = ParityCopy(GetParam()).meta["outputs"];
+  ASSERT_FALSE(outputs.empty());
+  for (const auto& [output, limits] : outputs.items()) {
     ParityCopy copy(GetParam());
     copy.disturb(output);
     const auto finished = copy.run({"--json"});
     EXPECT_EQ(finished.status, 1) << output << finished.output;
-    for (const auto& compared : finished.json()[0]["outputs"]) {
+    const auto outcomes = finished.json();
+    ASSERT_EQ(outcomes[0]["outputs"].size(), outputs.size());
+    for (const auto& compared : outcomes[0]["outputs"]) {
       EXPECT_EQ(compared["pass"], compared["name"] != output);
     }
   }
@@ -93,6 +99,28 @@ TEST(ParityRefusals, ABatchThatLeavesASequenceOutIsNotRun) {
   ParityCopy copy(kFeedForward);
   copy.meta["batch"].erase(copy.meta["batch"].size() - 1);
   EXPECT_EQ(copy.run().status, 2);
+}
+
+TEST(ParityRanges, MayComeInAnyOrder) {
+  for (const char* name : {kFeedForward, "model-four-left-float32"}) {
+    ParityCopy copy(name);
+    const auto ranges = static_cast<int>(copy.meta["batch"].size());
+    ASSERT_GT(ranges, 2);
+    std::reverse(copy.meta["batch"].begin(), copy.meta["batch"].end());
+    const auto outputs = copy.meta["outputs"];
+    for (const auto& [output, limits] : outputs.items()) copy.rename(output, "moving." + output);
+    copy.meta["outputs"] = nlohmann::json::object();
+    for (const auto& [output, limits] : outputs.items()) {
+      const auto dot = output.find('.');
+      const auto moved = dot == std::string::npos ? output
+                                                  : output.substr(0, dot + 1) +
+                                                        std::to_string(ranges - 1 - std::stoi(output.substr(dot + 1)));
+      copy.rename("moving." + output, moved);
+      copy.meta["outputs"][moved] = limits;
+    }
+    const auto finished = copy.run();
+    EXPECT_EQ(finished.status, 0) << finished.output;
+  }
 }
 
 TEST(ParityRefusals, NoCaseThereIsNotRun) {

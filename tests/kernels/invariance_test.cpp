@@ -135,7 +135,7 @@ TEST_P(DocumentedOrderTest, BlocksAreAddedInOrder) {
   std::vector<float> c(static_cast<size_t>(most_rows * 64), not_a_number);
   for (int64_t k = 0; k < setting.k; k += 256) {
     Matmul m;
-    m.a = a.data();
+    m.a = a.data(k);
     m.lda = a.lda();
     m.rows = most_rows;
     m.w = &setting.w;

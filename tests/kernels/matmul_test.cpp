@@ -48,6 +48,7 @@ void compare(const Candidate& candidate, const Shape& shape, std::mt19937& gener
   m.panel_begin = random_between(generator, 0, w.panels() - 1);
   m.panel_end = random_between(generator, m.panel_begin + 1, w.panels());
   m.k_begin = random_between(generator, 0, (shape.k - 1) / 32) * 32;
+  m.a = a.data(m.k_begin);
   m.k_end = random_between(generator, 0, 2) == 0 ? std::min(m.k_begin + 32, shape.k) : shape.k;
   m.accumulate = random_between(generator, 0, 1) == 1;
   const float before = m.accumulate ? 0.5F : not_a_number;

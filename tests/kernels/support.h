@@ -92,8 +92,10 @@ class Activations {
     }
   }
 
-  [[nodiscard]] const void* data() const {
-    return dtype_ == MOX_F32 ? static_cast<const void*>(floats_.data()) : static_cast<const void*>(halves_.data());
+  // Column k of the first row.
+  [[nodiscard]] const void* data(int64_t k = 0) const {
+    return dtype_ == MOX_F32 ? static_cast<const void*>(floats_.data() + k)
+                             : static_cast<const void*>(halves_.data() + k);
   }
   [[nodiscard]] int64_t lda() const { return lda_; }
   [[nodiscard]] double norm(int64_t row, int64_t k) const {

@@ -115,7 +115,7 @@ void tile_matmul(const Matmul& m) {
   block.accumulate = m.accumulate;
   // Behind k both sides hold zeros up to the next multiple of 32.
   block.steps = (m.k_end - m.k_begin + tile_k - 1) / tile_k;
-  const auto* a = static_cast<const bfloat16*>(m.a) + m.k_begin;
+  const auto* a = static_cast<const bfloat16*>(m.a);
   auto panel_at = [&](int64_t panel) { return m.w->panel_bf16(panel, m.k_begin); };
   const bool one_row_of_tiles = m.rows <= tile_rows;
   for (int64_t panel = m.panel_begin; panel < m.panel_end;) {

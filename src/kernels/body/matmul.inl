@@ -209,7 +209,7 @@ inline float* output_of(const Matmul& m, const Piece& piece) {
 template <class Product>
 void multiply(const Matmul& m, PanelAt<typename Product::Word> panel_at) {
   for_each_piece(m, rows_in_cache, [&](const Piece& piece) {
-    const auto* a = static_cast<const typename Product::Element*>(m.a) + piece.row * m.lda + piece.k;
+    const auto* a = static_cast<const typename Product::Element*>(m.a) + piece.row * m.lda + (piece.k - m.k_begin);
     const auto* w = panel_at(*m.w, piece.panel, piece.k);
     const int64_t panel_stride = piece.panels > 1 ? panel_at(*m.w, piece.panel + 1, piece.k) - w : 0;
     multiply_block<Product>(a, m.lda, piece.rows, piece.k_end - piece.k, w, panel_stride, piece.panels,

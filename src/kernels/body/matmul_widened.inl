@@ -33,7 +33,7 @@ constexpr int64_t rows_worth_it = 64;  // from here on widening a panel once is 
 
 void widen_rows(const Matmul& m, const Piece& piece, int64_t length, float* widened) {
   for (int64_t r = 0; r < piece.rows; ++r) {
-    const bfloat16* from = static_cast<const bfloat16*>(m.a) + (piece.row + r) * m.lda + piece.k;
+    const bfloat16* from = static_cast<const bfloat16*>(m.a) + (piece.row + r) * m.lda + (piece.k - m.k_begin);
     for (int64_t k = 0; k < length; ++k) {
       const uint32_t bits = static_cast<uint32_t>(from[k]) << 16;
       __builtin_memcpy(widened + r * block_length + k, &bits, sizeof bits);

@@ -30,14 +30,14 @@ struct Scratch {
 
 void copy_rows_f32(const Matmul& m, int64_t row, int64_t count, int64_t k, int64_t length, float* to) {
   for (int64_t r = 0; r < count; ++r) {
-    std::memcpy(to + r * length, static_cast<const float*>(m.a) + (row + r) * m.lda + k,
+    std::memcpy(to + r * length, static_cast<const float*>(m.a) + (row + r) * m.lda + (k - m.k_begin),
                 static_cast<size_t>(length) * sizeof(float));
   }
 }
 
 void copy_rows_bf16(const Matmul& m, int64_t row, int64_t count, int64_t k, int64_t length, float* to) {
   for (int64_t r = 0; r < count; ++r) {
-    const bfloat16* from = static_cast<const bfloat16*>(m.a) + (row + r) * m.lda + k;
+    const bfloat16* from = static_cast<const bfloat16*>(m.a) + (row + r) * m.lda + (k - m.k_begin);
     for (int64_t i = 0; i < length; ++i) to[r * length + i] = widen_bfloat16(from[i]);
   }
 }

@@ -101,7 +101,7 @@ const Element* copy_rows(const Matmul& m, int64_t row, int64_t k, int64_t length
   auto* rows = static_cast<Element*>(buffer.at_least(sizeof(Element) * static_cast<size_t>(rows_at_once * length)));
   const int64_t count = std::min(rows_at_once, m.rows - row);
   for (int64_t r = 0; r < count; ++r) {
-    std::memcpy(rows + r * length, static_cast<const Element*>(m.a) + (row + r) * m.lda + k,
+    std::memcpy(rows + r * length, static_cast<const Element*>(m.a) + (row + r) * m.lda + (k - m.k_begin),
                 sizeof(Element) * static_cast<size_t>(length));
   }
   std::fill_n(rows + count * length, (rows_at_once - count) * length, Element{});

@@ -9,11 +9,11 @@ namespace {
 int64_t block_end(int64_t k, int64_t k_end) { return std::min((k / 256 + 1) * 256, k_end); }
 
 float activation_f32(const Matmul& m, int64_t row, int64_t k) {
-  return static_cast<const float*>(m.a)[row * m.lda + k];
+  return static_cast<const float*>(m.a)[row * m.lda + (k - m.k_begin)];
 }
 
 float activation_bf16(const Matmul& m, int64_t row, int64_t k) {
-  return widen_bfloat16(static_cast<const bfloat16*>(m.a)[row * m.lda + k]);
+  return widen_bfloat16(static_cast<const bfloat16*>(m.a)[row * m.lda + (k - m.k_begin)]);
 }
 
 float weight_f32(const Matmul& m, int64_t panel, int64_t column, int64_t k) {
