@@ -12,14 +12,10 @@ struct Tile {
   Span panels{0, 0};
 };
 
-struct Scratch {
-  float* delta;  // [row_tile][column_block]
-  float* z;      // [row_tile][rank]
-};
-
 // h rows [rows) that are rows of one MixLoRA range: each expert's addition, in ascending order.
-void add_expert_deltas(const Stages& s, const RangeWork& range, const Tile& tile, Span rows, const Scratch& scratch,
-                       float* y, int64_t ldy) {
+// scratch: [row_tile][column_block], one expert's.
+void add_expert_deltas(const Stages& s, const RangeWork& range, const Tile& tile, Span rows, float* scratch, float* y,
+                       int64_t ldy) {
   const Pairs& pairs = range.pairs;
   const auto first_row = static_cast<int32_t>(s.hidden.row[rows.begin] - range.begin);
   const auto end_row = static_cast<int32_t>(first_row + rows.size());
@@ -41,20 +37,20 @@ void add_expert_deltas(const Stages& s, const RangeWork& range, const Tile& tile
     call.panel_begin = tile.panels.begin;
     call.panel_end = tile.panels.end;
     call.k_end = rank;
-    call.c = scratch.delta;
+    call.c = scratch;
     call.ldc = column_block;
     s.context.matmul(MOX_F32, call);
     for (int64_t i = 0; i < count; ++i) {
       float* to = y + (lower[i] - first_row) * ldy;
-      const float* from = scratch.delta + i * column_block;
+      const float* from = scratch + i * column_block;
       for (int64_t c = 0; c < width; ++c) to[c] += from[c];
     }
   }
 }
 
 // h rows [rows) of one range and, where pairs are kept apart, of one expert.
-void adapt(const Stages& s, const RangeWork& range, const Tile& tile, Span rows, int32_t set, const Scratch& scratch,
-           float* y, int64_t ldy) {
+void adapt(const Stages& s, const RangeWork& range, const Tile& tile, Span rows, int32_t set, float* scratch, float* y,
+           int64_t ldy) {
   if (range.down == nullptr) return;
   if (!range.mixlora()) {
     const int64_t first = s.hidden.row[rows.begin] - range.begin;
@@ -90,7 +86,7 @@ void add_overflow(const Stages& s, const RangeWork& range, int64_t row, Span col
   for (int64_t c = columns.begin; c < columns.end; ++c) y[c] += weight * x[c];
 }
 
-void run_tile(const Stages& s, const Tile& tile, const Scratch& scratch, float* y, int64_t ldy) {
+void run_tile(const Stages& s, const Tile& tile, float* scratch, float* y, int64_t ldy) {
   const Linear& down = s.base.experts[static_cast<size_t>(tile.expert)].down;
   float* out = y + tile.rows.begin * ldy + tile.panels.begin * kernels::panel_width;
   multiply(s.context, s.h, down.weight, tile.rows, tile.panels, out, ldy);
@@ -139,7 +135,7 @@ void run_down(const Stages& s) {
   const int64_t floats = row_tile * column_block;
   auto* scratch = workspace.take<float>(floats * s.context.team.size());
   s.context.team.run(static_cast<int64_t>(tiles.size()), [&](int64_t index, int worker) {
-    run_tile(s, tiles[static_cast<size_t>(index)], {scratch + worker * floats, nullptr}, y, ldy);
+    run_tile(s, tiles[static_cast<size_t>(index)], scratch + worker * floats, y, ldy);
   });
 
   const int64_t rows = s.call.rows;
