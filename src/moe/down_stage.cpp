@@ -59,7 +59,7 @@ void adapt(const Stages& s, const RangeWork& range, const Tile& tile, Span rows,
     const int64_t pair = rows.begin - s.hidden.first_pair_of[s.hidden.range[rows.begin]];
     // The sets share no input here, so every set's z stands at the front of its pair's row.
     LoraInput input = range.down_input;
-    input.z += pair * input.ldz - set * range.down->rank;
+    input.z += pair * input.ldz - static_cast<int64_t>(set) * range.down->rank;
     add_lora(s.context, input, set, nullptr, {0, rows.size()}, tile.panels, nullptr, y, ldy);
   } else {
     add_expert_deltas(s, range, tile, rows, scratch, y, ldy);

@@ -45,6 +45,6 @@ struct FeedForwardCall {
 };
 
 // y = the feed-forward of x. Error where a router meets figures it cannot decide on; y may have been written by then.
-void run_feed_forward(const Context& context, const FeedForward& feed_forward, const FeedForwardCall& call);
+void run_feed_forward(const Context& context, const FeedForward& base, const FeedForwardCall& call);
 
 }  // namespace moxie::moe

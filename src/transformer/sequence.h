@@ -46,7 +46,7 @@ struct SwitchMemory {
 };
 
 struct Sequence {
-  Sequence(int64_t layers, int64_t cache_width, int64_t first_position_of_sequence);
+  Sequence(int64_t layer_count, int64_t cache_width, int64_t first_position_of_sequence);
 
   // A second sequence that remembers the same.
   [[nodiscard]] std::unique_ptr<Sequence> fork() const;
