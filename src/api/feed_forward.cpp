@@ -86,9 +86,9 @@ void check_description(const mox_feed_forward_description& d) {
     throw invalid_argument("weights is " + std::to_string(d.weights) + "; expected a mox_weights");
   }
   const bool bank = d.kind == MOX_FEED_FORWARD_EXPERTS;
-  if (d.expert_count < 1 || d.expert_count > 4096 || (!bank && d.expert_count != 1)) {
+  if (d.expert_count < 1 || d.expert_count > moxie::api::most_experts || (!bank && d.expert_count != 1)) {
     throw invalid_argument("expert_count is " + std::to_string(d.expert_count) + "; expected " +
-                           (bank ? "1 to 4096" : "1 for a dense feed-forward"));
+                           (bank ? "1 to " + std::to_string(moxie::api::most_experts) : "1 for a dense feed-forward"));
   }
   require_not_null(d.experts, "experts");
 }

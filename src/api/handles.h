@@ -49,6 +49,8 @@ struct mox_routing {
 
 namespace moxie::api {
 
+constexpr int32_t most_experts = 4096;  // that any argument may ask for
+
 // options NULL: the defaults.
 mox_load_options read_load_options(const mox_load_options* options);
 

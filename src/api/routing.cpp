@@ -9,8 +9,9 @@ using moxie::api::guard;
 
 namespace {
 
+using moxie::api::most_experts;
+
 constexpr int32_t most_routers = 64;
-constexpr int32_t most_experts = 4096;
 
 const moxie::moe::RangeRouting& range_of(const mox_routing* routing, int64_t layer, int64_t range) {
   moxie::api::require_not_null(routing, "routing");

@@ -30,8 +30,7 @@ struct Context {
 
 class Engine {
  public:
-  // options: as the caller gave them, environment variables not yet looked at. Error where they ask for what this
-  // machine or build lacks.
+  // options: after with_environment. Error where they ask for what this machine or build lacks.
   explicit Engine(const mox_runtime_options& options);
 
   template <typename Job>

@@ -15,7 +15,7 @@ constexpr int64_t panel_row_bytes = panel_width * 2 * static_cast<int64_t>(sizeo
 constexpr int64_t step_elements = panel_width * tile_k;                                        // of a panel, 32 k
 constexpr int64_t rows_at_once = 2 * tile_rows;
 
-// Rows [0, rows) of a against `columns` half panels of 16, sums in tiles 0 .. 3.
+// Rows [0, rows) of a against one panel or two, sums in tiles 0 .. 3.
 struct TileBlock {
   const bfloat16* a;
   int64_t lda;
@@ -28,7 +28,7 @@ struct TileBlock {
   bool accumulate;
 };
 
-template <int rows_of_tiles, int panels>
+template <int rows_of_tiles>
 TileRows shape_of(int64_t rows) {
   TileRows shape = {};
   for (int t = 0; t < tile_count; ++t) shape.of[t] = tile_rows;
@@ -49,7 +49,7 @@ inline void fetch(const bfloat16* from) {
   }
 }
 
-// One step of k: half panel `half` of panel `panel` against the tiles of activations.
+// One step of k: 16 columns of weights against the tiles of activations.
 template <class Tiles, int rows_of_tiles, int sum, int b>
 inline void multiply_half(Tiles& tiles, const bfloat16* w) {
   tiles.template load<b>(w, panel_row_bytes);
@@ -75,7 +75,7 @@ inline void put(Tiles& tiles, const TileBlock& block, int64_t rows, int64_t row,
 template <class Tiles, int rows_of_tiles, int panels>
 void multiply_block(const TileBlock& block) {
   static_assert(rows_of_tiles * panels <= 2, "sums have four tiles");
-  Tiles tiles(shape_of<rows_of_tiles, panels>(block.rows));
+  Tiles tiles(shape_of<rows_of_tiles>(block.rows));
   tiles.template zero<0>();
   tiles.template zero<1>();
   tiles.template zero<2>();
