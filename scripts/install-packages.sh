@@ -9,6 +9,7 @@ packages=(
   build-essential g++ cmake ninja-build pkg-config git ca-certificates
   libeigen3-dev        # CPUs without AVX-512
   libdnnl-dev          # oneDNN
+  ocl-icd-opencl-dev   # libdnnl-dev names OpenCL in its CMake package without depending on it
   nlohmann-json3-dev   # config.json, safetensors headers
   libzip-dev           # adapter_model.bin
   libsentencepiece-dev # tokenizers of the command line
