@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/packed_matrix.h"
+#include "kernels/factor_bank.h"
 #include "moxie/adapter.h"
 #include "moxie/types.h"
 
@@ -42,14 +42,10 @@ struct Router {
 struct LoraSets {
   int64_t in = 0, out = 0;
   int32_t sets = 1;
-  int32_t rank = 0;   // of one set
-  float scaling = 1;  // alpha / r, or alpha / sqrt(r)
-  // [sets * rank, in], set after set: one product gives every set's z. Float32.
-  kernels::PackedMatrix a;
-  // Per set [rank, in], only where each set has an input of its own (MixLoRA's down projection); else empty.
-  std::vector<kernels::PackedMatrix> a_of_set;
-  // Per set [out, rank]. Float32.
-  std::vector<kernels::PackedMatrix> b;
+  int32_t rank = 0;       // of one set
+  float scaling = 1;      // alpha / r, or alpha / sqrt(r)
+  kernels::FactorBank a;  // of each set [rank, in], in panels of 16
+  kernels::FactorBank b;  // of each set [out, rank], in panels of 32
   // DoRA: per set magnitude / norm [out]; empty: plain LoRA.
   std::vector<std::vector<float>> rescale;
   // Plug-in experts: how z is weighted, z[e * expert_rank + j] *= weight_e. rank = router->experts * expert_rank.

@@ -144,8 +144,7 @@ void AdapterReader::read_linear(const std::string& name, const Linear& linear, c
     }
     linear.factors(*kept) = pack_plugged_in(factors, make_router(std::move(gate), sizes.in));
   } else {
-    const bool own_inputs = of_experts && linear.base == &BaseLayer::down;
-    linear.factors(*kept) = pack_sets(factors, own_inputs, base.weight, MOX_INVALID_FILE);
+    linear.factors(*kept) = pack_sets(factors, base.weight, MOX_INVALID_FILE);
   }
 }
 

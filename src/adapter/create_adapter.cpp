@@ -251,9 +251,8 @@ Adapter create_adapter(const mox_adapter_description& description, const BaseLin
     if (projection.router.data != nullptr) {
       throw invalid_argument(what + ".router is given; expected none with " + kind_name(kind));
     }
-    const bool own_inputs = is_mixlora(kind) && projection.projection == MOX_PROJECTION_DOWN;
     const LoraSets& sets =
-        (feed_forward.*place.factors).emplace(pack_sets(factors, own_inputs, linear.weight, MOX_INVALID_ARGUMENT));
+        (feed_forward.*place.factors).emplace(pack_sets(factors, linear.weight, MOX_INVALID_ARGUMENT));
     adapter.dora = adapter.dora || !sets.rescale.empty();
   }
 

@@ -9,24 +9,8 @@
 namespace moxie::adapter {
 namespace {
 
+using kernels::FactorBank;
 using kernels::PackedMatrix;
-
-PackedMatrix pack(const std::vector<float>& values, int64_t rows, int64_t columns) {
-  PackedMatrix matrix(MOX_F32, rows, columns);
-  matrix.pack_rows(0, rows, values.data(), MOX_F32, columns);
-  return matrix;
-}
-
-PackedMatrix pack_a_side_by_side(const LinearFactors& factors) {
-  const int64_t rank = factors.rank;
-  PackedMatrix matrix(MOX_F32, rank * static_cast<int64_t>(factors.pairs.size()), factors.in);
-  int64_t row = 0;
-  for (const Factors& pair : factors.pairs) {
-    matrix.pack_rows(row, rank, pair.a.data(), MOX_F32, factors.in);
-    row += rank;
-  }
-  return matrix;
-}
 
 LoraSets empty_sets(const LinearFactors& factors) {
   LoraSets sets;
@@ -38,14 +22,16 @@ LoraSets empty_sets(const LinearFactors& factors) {
 
 }  // namespace
 
-LoraSets pack_sets(const LinearFactors& factors, bool own_inputs, const PackedMatrix* weight, mox_status status) {
+LoraSets pack_sets(const LinearFactors& factors, const PackedMatrix* weight, mox_status status) {
   LoraSets sets = empty_sets(factors);
   sets.sets = static_cast<int32_t>(factors.pairs.size());
   sets.rank = factors.rank;
-  if (!own_inputs || sets.sets == 1) sets.a = pack_a_side_by_side(factors);
-  for (const Factors& pair : factors.pairs) {
-    if (own_inputs) sets.a_of_set.push_back(pack(pair.a, factors.rank, factors.in));
-    sets.b.push_back(pack(pair.b, factors.out, factors.rank));
+  sets.a = FactorBank(kernels::shrink_panel_width, sets.sets, factors.rank, factors.in);
+  sets.b = FactorBank(kernels::expand_panel_width, sets.sets, factors.out, factors.rank);
+  for (int32_t set = 0; set < sets.sets; ++set) {
+    const Factors& pair = factors.pairs[static_cast<size_t>(set)];
+    sets.a.pack(set, 0, factors.rank, 0, factors.in, pair.a.data(), factors.in);
+    sets.b.pack(set, 0, factors.out, 0, factors.rank, pair.b.data(), factors.rank);
   }
   const auto rescales = [](const Factors& pair) { return !pair.magnitude.empty(); };
   if (weight != nullptr && std::any_of(factors.pairs.begin(), factors.pairs.end(), rescales)) {
@@ -56,20 +42,17 @@ LoraSets pack_sets(const LinearFactors& factors, bool own_inputs, const PackedMa
 
 LoraSets pack_plugged_in(const LinearFactors& factors, Router router) {
   LoraSets sets = empty_sets(factors);
-  const auto rank = static_cast<size_t>(factors.rank);
-  const auto out = static_cast<size_t>(factors.out);
-  const size_t width = rank * factors.pairs.size();
-  sets.rank = static_cast<int32_t>(width);
+  const auto experts = static_cast<int32_t>(factors.pairs.size());
+  sets.rank = factors.rank * experts;
   sets.expert_rank = factors.rank;
-  sets.a = pack_a_side_by_side(factors);
-  std::vector<float> b(out * width);
-  for (size_t expert = 0; expert < factors.pairs.size(); ++expert) {
-    const float* source = factors.pairs[expert].b.data();
-    for (size_t row = 0; row < out; ++row) {
-      std::copy_n(source + row * rank, rank, b.data() + row * width + expert * rank);
-    }
+  sets.a = FactorBank(kernels::shrink_panel_width, 1, sets.rank, factors.in);
+  sets.b = FactorBank(kernels::expand_panel_width, 1, factors.out, sets.rank);
+  for (int32_t expert = 0; expert < experts; ++expert) {
+    const Factors& pair = factors.pairs[static_cast<size_t>(expert)];
+    const int64_t first = int64_t{expert} * factors.rank;
+    sets.a.pack(0, first, factors.rank, 0, factors.in, pair.a.data(), factors.in);
+    sets.b.pack(0, 0, factors.out, first, factors.rank, pair.b.data(), factors.rank);
   }
-  sets.b.push_back(pack(b, factors.out, static_cast<int64_t>(width)));
   sets.router = std::move(router);
   return sets;
 }
@@ -77,9 +60,7 @@ LoraSets pack_plugged_in(const LinearFactors& factors, Router router) {
 int64_t bytes_of(const Router& router) { return static_cast<int64_t>(router.gate.size() * sizeof(float)); }
 
 int64_t bytes_of(const LoraSets& sets) {
-  size_t bytes = sets.a.bytes();
-  for (const PackedMatrix& a : sets.a_of_set) bytes += a.bytes();
-  for (const PackedMatrix& b : sets.b) bytes += b.bytes();
+  size_t bytes = sets.a.bytes() + sets.b.bytes();
   for (const auto& rescale : sets.rescale) bytes += rescale.size() * sizeof(float);
   return static_cast<int64_t>(bytes) + (sets.router ? bytes_of(*sets.router) : 0);
 }

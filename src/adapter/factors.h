@@ -25,10 +25,8 @@ struct LinearFactors {
   std::vector<Factors> pairs;
 };
 
-// own_inputs: each expert's A has an input of its own (MixLoRA's down projection).
 // weight: the base's, for the norms of DoRA; needed only where a magnitude is stored. status: of errors about values.
-LoraSets pack_sets(const LinearFactors& factors, bool own_inputs, const kernels::PackedMatrix* weight,
-                   mox_status status);
+LoraSets pack_sets(const LinearFactors& factors, const kernels::PackedMatrix* weight, mox_status status);
 
 // Plug-in experts: the factors side by side as one set.
 LoraSets pack_plugged_in(const LinearFactors& factors, Router router);

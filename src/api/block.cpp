@@ -27,7 +27,7 @@ mox_block_step check_step(const mox_block_step& given, const std::string& where,
 void run(const moxie::Context& context, const moxie::model::LayerBlock& layer, const std::vector<mox_block_step>& steps,
          const std::vector<moxie::transformer::StepRows>& pieces, std::vector<moxie::moe::RangeRouting*>* kept) {
   const int64_t hidden = layer.geometry.hidden;
-  const int64_t ld = moxie::moe::padded(hidden);
+  const int64_t ld = moxie::moe::row_stride(hidden, sizeof(float));
   moxie::transformer::Steps moving(context, layer.geometry, pieces, 1);
   auto* x = context.workspace.take<float>(moving.rows() * ld);
   auto* after_attention = context.workspace.take<float>(moving.rows() * ld);

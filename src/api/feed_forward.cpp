@@ -127,7 +127,7 @@ void run(const mox_feed_forward* feed_forward, const mox_batch* batch, const mox
 
   feed_forward->engine->run([&](const moxie::Context& context) {
     constexpr int64_t copy_rows = 16;
-    const int64_t ld = moxie::moe::padded(base.hidden);
+    const int64_t ld = moxie::moe::row_stride(base.hidden, sizeof(float));
     moxie::moe::FeedForwardCall call;
     call.rows = b.rows;
     if (b.input_dtype == MOX_F32) {

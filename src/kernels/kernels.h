@@ -10,6 +10,12 @@
 
 namespace moxie::kernels {
 
+// Memory that will be read soon.
+struct Fetch {
+  const float* at = nullptr;
+  int64_t bytes = 0;
+};
+
 // c[row][j] = sum over k of a[row][k] * w[panel_begin * 32 + j][k], j = 0 .. (panel_end - panel_begin) * 32 - 1.
 //
 // Bits: an element depends on its row of a and its row of w only. The sum over k runs in blocks of 256 that start at
@@ -27,6 +33,51 @@ struct Matmul {
   float* c = nullptr;  // [rows][ldc], ldc >= (panel_end - panel_begin) * 32
   int64_t ldc = 0;
   bool accumulate = false;  // c += instead of c =
+  // Asked for little by little while the product runs, where memory would else have nothing to do. A kernel may leave
+  // it out.
+  const Fetch* fetches = nullptr;
+  int64_t fetch_count = 0;
+};
+
+// Panels of one set's factor, as FactorBank lays them out.
+struct FactorPanels {
+  const float* first = nullptr;
+  int64_t stride = 0;  // floats from panel to panel
+  int64_t count = 0;
+};
+
+constexpr int64_t shrink_panel_width = 16;
+constexpr int64_t expand_panel_width = panel_width;
+
+// The first product of LoRA: z[i][j] = sum over k of x[i][k] * a[j][k], j over panels of 16 of A. Float32. The sum over
+// k runs in blocks of 256 as in Matmul; within a block a kernel may deal the terms to several chains. Padding columns
+// of z are written (zeros).
+struct LoraShrink {
+  const float* x = nullptr;  // points at column k_begin
+  int64_t ldx = 0;
+  const int32_t* rows_of = nullptr;  // which rows of x; NULL: 0, 1, ...
+  int64_t rows = 0;
+  FactorPanels a;
+  int64_t k_begin = 0, k_end = 0;
+  float* z = nullptr;  // [rows][ldz]
+  int64_t ldz = 0;
+};
+
+// The second: to[i][c] = from[i][c] + sum over j of z[i][j] * b[c][j], c over panels of 32 of B. Float32; the sum in
+// ascending j, then added. `to` may be `from`, with the same rows.
+struct LoraExpand {
+  const float* z = nullptr;  // [rows][ldz]
+  int64_t ldz = 0;
+  int64_t rows = 0;
+  int64_t rank = 0;
+  FactorPanels b;
+  const float* from = nullptr;  // points at column 0 of the first panel, as `to` does
+  int64_t ld_from = 0;
+  const int32_t* from_rows = nullptr;  // which rows of `from`; NULL: 0, 1, ...
+  float* to = nullptr;
+  int64_t ld_to = 0;
+  const int32_t* to_rows = nullptr;
+  int32_t first_row = 0;  // what both count from
 };
 
 // Attention of one query row group over one kv head: see transformer/attention.
@@ -54,6 +105,9 @@ struct Kernels {
 
   void (*matmul_f32)(const Matmul&);
   void (*matmul_bf16)(const Matmul&);
+
+  void (*lora_shrink)(const LoraShrink&);
+  void (*lora_expand)(const LoraExpand&);
 
   // logits[row * ld + e] = gate[e] . x[row], float32, each product summed in 16 lanes and a fixed tree.
   // gate [experts, k] row-major with row stride gate_stride.

@@ -10,6 +10,7 @@
 #include "kernels/body/router.inl"
 #include "kernels/body/matmul.inl"
 #include "kernels/body/matmul_widened.inl"
+#include "kernels/body/lora.inl"
 // clang-format on
 
 void matmul_f32(const Matmul& m) { multiply<Float32Product>(m, floats_at); }

@@ -13,9 +13,9 @@ namespace {
 using checkpoint::Architecture;
 using moe::column_block;
 using moe::divide_up;
-using moe::padded;
 using moe::panel_tile;
 using moe::part;
+using moe::row_stride;
 using moe::row_tile;
 using moe::Span;
 
@@ -64,7 +64,7 @@ void run_head(const Context& context, const Decoder& decoder, const float* x, in
   const auto rows = static_cast<int64_t>(wanted.size());
   if (rows == 0) return;
   const int64_t hidden = decoder.geometry.hidden;
-  const int64_t ld = padded(hidden);
+  const int64_t ld = row_stride(hidden, sizeof(float));
   const DType dtype = decoder.head.weight.dtype();
   auto* normed = workspace.take<float>(rows * ld);
   const moe::ProductInput rounded = moe::product_input(workspace, dtype, normed, ld, rows, hidden);
@@ -153,7 +153,7 @@ void step(const Context& context, const Decoder& decoder, std::span<const Decode
   const auto layers = static_cast<int64_t>(decoder.blocks.size());
   transformer::Steps moving(context, decoder.geometry, pieces, layers);
 
-  const int64_t ld = padded(decoder.geometry.hidden);
+  const int64_t ld = row_stride(decoder.geometry.hidden, sizeof(float));
   auto* x = workspace.take<float>(rows * ld);
   context.team.run(static_cast<int64_t>(steps.size()), [&](int64_t index, int) {
     const DecoderStep& one = steps[static_cast<size_t>(index)];

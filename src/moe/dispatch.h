@@ -8,16 +8,6 @@
 
 namespace moxie::moe {
 
-// (row, expert) pairs of a MixLoRA range, sorted by expert, then by row.
-struct Pairs {
-  int64_t count = 0;
-  int64_t* begin_of = nullptr;       // [experts + 1] first pair of each expert
-  int32_t* row = nullptr;            // [count] row of the range
-  float* weight = nullptr;           // [count]
-  float* weight_sum = nullptr;       // [rows] of the pairs of each row
-  float* overflow_weight = nullptr;  // switch: [rows] weight with which a row over capacity keeps its input, else 0
-};
-
 // One range's work in a call.
 struct RangeWork {
   const adapter::FeedForwardAdapter* adapter = nullptr;
@@ -29,8 +19,7 @@ struct RangeWork {
   // The down projection's input differs from expert to expert, so its z is made where h is made, block by block.
   const adapter::LoraSets* down = nullptr;
   RouterWork down_router;           // plug-in experts on down
-  int64_t z_rows = 0;               // pairs (MixLoRA) or rows
-  LoraInput down_input;             // z: [z_rows, ldz], sums of the partial ones
+  LoraInput down_input;             // z: the sums of the partial ones
   float* z_partial = nullptr;       // [blocks][z_rows][ldz]
   float* logits_partial = nullptr;  // [blocks][rows][experts], plug-in experts on down
 
@@ -38,9 +27,6 @@ struct RangeWork {
   // MixLoRA with DoRA on down rescales each expert's own output, so the experts' h cannot be summed before W2.
   [[nodiscard]] bool keeps_pairs_apart() const { return mixlora() && down != nullptr && !down->rescale.empty(); }
 };
-
-// Pairs of a decided range.
-Pairs make_pairs(Workspace& workspace, const RouterWork& router);
 
 // Rows that enter the base's experts, expert after expert, within an expert in row order. Dense: all rows.
 struct Entries {

@@ -10,59 +10,27 @@ struct Tile {
   int64_t expert = 0;
   Span rows{0, 0};  // h rows
   Span panels{0, 0};
+  Span runs{0, 0};
 };
 
-// h rows [rows) that are rows of one MixLoRA range: each expert's addition, in ascending order.
-// scratch: [row_tile][column_block], one expert's.
-void add_expert_deltas(const Stages& s, const RangeWork& range, const Tile& tile, Span rows, float* scratch, float* y,
-                       int64_t ldy) {
-  const Pairs& pairs = range.pairs;
-  const auto first_row = static_cast<int32_t>(s.hidden.row[rows.begin] - range.begin);
-  const auto end_row = static_cast<int32_t>(first_row + rows.size());
-  const int64_t rank = range.down->rank;
-  const int64_t width = tile.panels.size() * kernels::panel_width;
-  for (int32_t e = 0; e < range.router.settings.experts; ++e) {
-    const int32_t* of_expert = pairs.row + pairs.begin_of[e];
-    const int32_t* of_expert_end = pairs.row + pairs.begin_of[e + 1];
-    const int32_t* lower = std::lower_bound(of_expert, of_expert_end, first_row);
-    const int32_t* upper = std::lower_bound(lower, of_expert_end, end_row);
-    if (lower == upper) continue;
-    const int64_t pair = lower - pairs.row;
-    const int64_t count = upper - lower;
-    kernels::Matmul call;
-    call.a = range.down_input.z + pair * range.down_input.ldz;
-    call.lda = range.down_input.ldz;
-    call.rows = count;
-    call.w = &range.down->b[static_cast<size_t>(e)];
-    call.panel_begin = tile.panels.begin;
-    call.panel_end = tile.panels.end;
-    call.k_end = rank;
-    call.c = scratch;
-    call.ldc = column_block;
-    s.context.matmul(MOX_F32, call);
-    for (int64_t i = 0; i < count; ++i) {
-      float* to = y + (lower[i] - first_row) * ldy;
-      const float* from = scratch + i * column_block;
-      for (int64_t c = 0; c < width; ++c) to[c] += from[c];
-    }
-  }
-}
-
-// h rows [rows) of one range and, where pairs are kept apart, of one expert.
-void adapt(const Stages& s, const RangeWork& range, const Tile& tile, Span rows, int32_t set, float* scratch, float* y,
-           int64_t ldy) {
+// y: the first row of the run.
+void adapt(const Stages& s, const Runs& runs, const Tile& tile, const RowRun& run, float* y, int64_t ldy) {
+  const RangeWork& range = s.ranges[static_cast<size_t>(run.range)];
   if (range.down == nullptr) return;
+  const LoraInput& input = range.down_input;
+  const auto add = [&](int32_t set, int64_t z_row, int64_t count, const LoraRows& rows) {
+    add_lora(s.context, *range.down, set, input.z + z_row * input.ldz, input.ldz, count, tile.panels, rows);
+  };
   if (!range.mixlora()) {
-    const int64_t first = s.hidden.row[rows.begin] - range.begin;
-    add_lora(s.context, range.down_input, 0, nullptr, {first, first + rows.size()}, tile.panels, nullptr, y, ldy);
-  } else if (set >= 0) {
-    const int64_t pair = rows.begin - s.hidden.first_pair_of[s.hidden.range[rows.begin]];
-    // The sets share no input here, so every set's z stands at the front of its pair's row.
-    LoraInput input = range.down_input;
-    input.z += pair * input.ldz - static_cast<int64_t>(set) * range.down->rank;
-    add_lora(s.context, input, set, nullptr, {0, rows.size()}, tile.panels, nullptr, y, ldy);
+    add(0, run.first_row, run.rows.size(), LoraRows::in_place(y, ldy));
+  } else if (run.set >= 0) {
+    add(run.set, run.rows.begin - s.hidden.first_pair_of[run.range], run.rows.size(), LoraRows::in_place(y, ldy));
   } else {
-    add_expert_deltas(s, range, tile, rows, scratch, y, ldy);
+    // Each expert's addition, in ascending order.
+    for (const PairRun& chosen : runs.pairs(run)) {
+      const int32_t* rows = range.pairs.row + chosen.pairs.begin;
+      add(chosen.set, chosen.pairs.begin, chosen.pairs.size(), {y, ldy, rows, y, ldy, rows, run.first_row});
+    }
   }
 }
 
@@ -86,19 +54,19 @@ void add_overflow(const Stages& s, const RangeWork& range, int64_t row, Span col
   for (int64_t c = columns.begin; c < columns.end; ++c) y[c] += weight * x[c];
 }
 
-void run_tile(const Stages& s, const Tile& tile, float* scratch, float* y, int64_t ldy) {
+void run_tile(const Stages& s, const Runs& runs, const Tile& tile, kernels::Fetch* fetches, float* y, int64_t ldy) {
   const Linear& down = s.base.experts[static_cast<size_t>(tile.expert)].down;
   float* out = y + tile.rows.begin * ldy + tile.panels.begin * kernels::panel_width;
-  multiply(s.context, s.h, down.weight, tile.rows, tile.panels, out, ldy);
-
-  for (int64_t begin = tile.rows.begin; begin < tile.rows.end;) {
-    const int32_t r = s.hidden.range[begin];
-    const int32_t set = s.hidden.set[begin];
-    int64_t end = begin + 1;
-    while (end < tile.rows.end && s.hidden.range[end] == r && s.hidden.set[end] == set) ++end;
-    adapt(s, s.ranges[static_cast<size_t>(r)], tile, {begin, end}, set, scratch, out + (begin - tile.rows.begin) * ldy,
-          ldy);
-    begin = end;
+  // The factors of the tile's adapters come from memory while the base's product runs.
+  size_t count = 0;
+  runs.for_each_set(tile.runs, [&](const RangeWork& range, int32_t set) {
+    if (range.down == nullptr) return;
+    const kernels::FactorPanels b = range.down->b.panels_of(set, tile.panels.begin, tile.panels.end);
+    fetches[count++] = {b.first, b.count * b.stride * static_cast<int64_t>(sizeof(float))};
+  });
+  multiply(s.context, s.h, down.weight, tile.rows, tile.panels, out, ldy, {fetches, count});
+  for (const RowRun& run : runs.rows(tile.runs)) {
+    adapt(s, runs, tile, run, out + (run.rows.begin - tile.rows.begin) * ldy, ldy);
   }
   add_bias(s, down, tile, out, ldy);
 }
@@ -118,24 +86,35 @@ void combine(const Stages& s, const float* y, int64_t ldy, Span rows) {
 
 void run_down(const Stages& s) {
   Workspace& workspace = s.context.workspace;
+  Runs runs(workspace, s.ranges);
+  int64_t most_sets = 0;
   auto tiles = workspace.list<Tile>();
   const int64_t panels = s.base.experts.front().down.weight.panels();
   for (size_t e = 0; e < s.base.experts.size(); ++e) {
     const int64_t begin = s.hidden.begin_of[e];
     const int64_t count = s.hidden.begin_of[e + 1] - begin;
+    auto row_tiles = workspace.list<Tile>();
+    for (int64_t t = 0; t < divide_up(count, row_tile); ++t) {
+      const Span rows = part(t, row_tile, count);
+      Tile tile;
+      tile.expert = static_cast<int64_t>(e);
+      tile.rows = {begin + rows.begin, begin + rows.end};
+      tile.runs = runs.add(s.hidden.row, s.hidden.range, s.hidden.set, tile.rows);
+      most_sets = std::max(most_sets, runs.sets(tile.runs));
+      row_tiles.push_back(tile);
+    }
     for (int64_t b = 0; b < divide_up(panels, panel_tile); ++b) {
-      for (int64_t t = 0; t < divide_up(count, row_tile); ++t) {
-        const Span rows = part(t, row_tile, count);
-        tiles.push_back({static_cast<int64_t>(e), {begin + rows.begin, begin + rows.end}, part(b, panel_tile, panels)});
+      for (Tile tile : row_tiles) {
+        tile.panels = part(b, panel_tile, panels);
+        tiles.push_back(tile);
       }
     }
   }
-  const int64_t ldy = s.hidden.identity ? s.call.ldy : padded(s.base.hidden);
+  const int64_t ldy = s.hidden.identity ? s.call.ldy : row_stride(s.base.hidden, sizeof(float));
   float* y = s.hidden.identity ? s.call.y : workspace.take<float>(s.hidden.count * ldy);
-  const int64_t floats = row_tile * column_block;
-  auto* scratch = workspace.take<float>(floats * s.context.team.size());
+  auto* fetches = workspace.take<kernels::Fetch>(most_sets * s.context.team.size());
   s.context.team.run(static_cast<int64_t>(tiles.size()), [&](int64_t index, int worker) {
-    run_tile(s, tiles[static_cast<size_t>(index)], scratch + worker * floats, y, ldy);
+    run_tile(s, runs, tiles[static_cast<size_t>(index)], fetches + worker * most_sets, y, ldy);
   });
 
   const int64_t rows = s.call.rows;

@@ -38,7 +38,9 @@ RangeWork make_range(Workspace& workspace, const FeedForward& base, const FeedFo
   }
   if (work.adapter != nullptr) {
     const adapter::FeedForwardAdapter& adapter = *work.adapter;
-    work.gate = make_lora_input(workspace, "gate_proj", adapter.gate, work.begin, work.rows, given_for(adapter.gate));
+    if (!work.mixlora()) {
+      work.gate = make_lora_input(workspace, "gate_proj", adapter.gate, work.begin, work.rows, given_for(adapter.gate));
+    }
     if (adapter.down) {
       work.down = &*adapter.down;
       if (adapter.down->router) {
@@ -46,7 +48,9 @@ RangeWork make_range(Workspace& workspace, const FeedForward& base, const FeedFo
                                             given(*adapter.down->router));
       }
     }
-    work.up = make_lora_input(workspace, "up_proj", adapter.up, work.begin, work.rows, given_for(adapter.up));
+    if (!work.mixlora()) {
+      work.up = make_lora_input(workspace, "up_proj", adapter.up, work.begin, work.rows, given_for(adapter.up));
+    }
   }
   if (plan != nullptr && routers != plan->routers.size()) {
     throw invalid_argument("the plan's range " + std::to_string(index) + " has " +
@@ -82,27 +86,41 @@ void decide_inputs(const Context& context, const FeedForwardCall& call, std::spa
     RangeWork& range = ranges[static_cast<size_t>(index)];
     if (range.router.router != nullptr) decide(range.router, call.sequences);
     for (const LoraInput* input : {&range.gate, &range.up}) {
-      if (input->routes()) decide(input->router, {});
+      if (!input->routes()) continue;
+      decide(input->router, {});
       weigh(*input, {0, input->rows});
     }
   });
 }
 
+// MixLoRA: z of gate and up, which only the experts that were chosen make.
+void run_expert_inputs(const Context& context, const FeedForwardCall& call, std::span<RangeWork> ranges) {
+  Workspace& workspace = context.workspace;
+  auto tasks = workspace.list<InputTask>();
+  for (RangeWork& range : ranges) {
+    if (!range.mixlora()) continue;
+    range.pairs = make_pairs(workspace, range.router);
+    range.gate = make_lora_input(workspace, range.adapter->gate, range.begin, range.rows, range.pairs);
+    range.up = make_lora_input(workspace, range.adapter->up, range.begin, range.rows, range.pairs);
+    add_tasks(&tasks, range.gate);
+    add_tasks(&tasks, range.up);
+  }
+  context.team.run(static_cast<int64_t>(tasks.size()),
+                   [&](int64_t index, int) { run_task(context, tasks[static_cast<size_t>(index)], call.x, call.ldx); });
+}
+
 // Room for what the gate-up stage makes of h for the down projection.
 void make_down_input(Workspace& workspace, const FeedForward& base, RangeWork* range) {
-  if (range->mixlora()) range->pairs = make_pairs(workspace, range->router);
   if (range->down == nullptr) return;
   const int64_t blocks = divide_up(base.ffn, column_block);
-  range->z_rows = range->mixlora() ? range->pairs.count : range->rows;
   LoraInput& input = range->down_input;
-  input.sets = range->down;
-  input.begin = range->begin;
-  input.rows = range->z_rows;
-  input.width = range->down->rank;
-  input.ldz = padded(input.width);
-  input.z = workspace.take<float>(range->z_rows * input.ldz);
-  input.router = range->down_router;
-  range->z_partial = workspace.take<float>(blocks * range->z_rows * input.ldz);
+  if (range->mixlora()) {
+    input = make_lora_input(workspace, range->adapter->down, range->begin, range->rows, range->pairs);
+  } else {
+    input = make_lora_input(workspace, *range->down, range->begin, range->rows);
+    input.router = range->down_router;
+  }
+  range->z_partial = workspace.take<float>(blocks * input.z_rows * input.ldz);
   if (range->down_router.router != nullptr) {
     range->logits_partial = workspace.take<float>(blocks * range->rows * range->down_router.settings.experts);
   }
@@ -111,7 +129,8 @@ void make_down_input(Workspace& workspace, const FeedForward& base, RangeWork* r
 // Rows of the entries side by side, for experts that take a part of them.
 ProductInput gather(const Context& context, const Entries& entries, const ProductInput& from, DType dtype,
                     int64_t columns) {
-  const auto row_bytes = static_cast<int64_t>(element_size(dtype)) * padded(columns);
+  const int64_t stride = row_stride(columns, element_size(dtype));
+  const auto row_bytes = static_cast<int64_t>(element_size(dtype)) * stride;
   auto* rows = context.workspace.take<std::byte>(entries.count * row_bytes);
   const auto from_bytes = static_cast<int64_t>(element_size(dtype)) * from.stride;
   const auto copied = static_cast<size_t>(columns) * element_size(dtype);
@@ -124,7 +143,7 @@ ProductInput gather(const Context& context, const Entries& entries, const Produc
       std::memset(row + copied, 0, static_cast<size_t>(row_bytes) - copied);
     }
   });
-  return {rows, padded(columns)};
+  return {rows, stride};
 }
 
 void keep_decisions(const FeedForwardCall& call, std::span<const RangeWork> ranges) {
@@ -162,6 +181,7 @@ void run_feed_forward(const Context& context, const FeedForward& base, const Fee
   const bool down_routes = std::any_of(ranges.begin(), ranges.end(),
                                        [](const RangeWork& range) { return range.down_router.router != nullptr; });
   if (!only_route || down_routes) {
+    run_expert_inputs(context, call, ranges);
     for (RangeWork& range : ranges) make_down_input(workspace, base, &range);
     Stages stages{context, base, call, ranges, {}, {}, rounded, {}};
     stages.entries = make_entries(workspace, base, ranges, call.rows);

@@ -13,6 +13,7 @@ struct Tile {
   Span entries{0, 0};
   int64_t block = 0;  // column block
   Span panels{0, 0};
+  Span runs{0, 0};
   int64_t first = 0;    // first column
   int64_t width = 0;    // columns, padding included
   int64_t columns = 0;  // columns that exist
@@ -22,7 +23,7 @@ struct Tile {
   float* set_up = nullptr;
   float* h = nullptr;
   float* sum = nullptr;
-  float* z = nullptr;  // gathered z
+  kernels::Fetch* fetches = nullptr;
 };
 
 constexpr int64_t tile_floats = row_tile * column_block;
@@ -53,20 +54,17 @@ mox_activation activation_of(const Stages& s, const RangeWork& range) {
 void partial_z(const Stages& s, const RangeWork& range, const Tile& tile, int32_t set, const float* h, int64_t rows,
                int64_t z_row) {
   if (range.down == nullptr) return;
-  const adapter::LoraSets& sets = *range.down;
-  const kernels::PackedMatrix& a = sets.a_of_set.empty() ? sets.a : sets.a_of_set[static_cast<size_t>(set)];
-  const int64_t ldz = range.down_input.ldz;
-  kernels::Matmul call;
-  call.a = h;
-  call.lda = column_block;
+  const LoraInput& input = range.down_input;
+  kernels::LoraShrink call;
+  call.x = h;
+  call.ldx = column_block;
   call.rows = rows;
-  call.w = &a;
-  call.panel_end = a.panels();
+  call.a = input.sets->a.panels_of(set);
   call.k_begin = tile.first;
   call.k_end = tile.first + tile.columns;
-  call.c = range.z_partial + (tile.block * range.z_rows + z_row) * ldz;
-  call.ldc = ldz;
-  s.context.matmul(MOX_F32, call);
+  call.z = range.z_partial + (tile.block * input.z_rows + z_row) * input.ldz;
+  call.ldz = input.ldz;
+  s.context.small().lora_shrink(call);
 
   if (range.down_router.router == nullptr || range.down_router.given != nullptr) return;
   const adapter::Router& router = *range.down_router.router;
@@ -80,123 +78,164 @@ void activate(const Stages& s, const RangeWork& range, const Tile& tile, const f
   s.context.small().activate(activation_of(s, range), gate, s.base.gated ? up : nullptr, weight, tile.width, h, false);
 }
 
-// Rows [begin, end) of the tile: no adapter, LoRA, DoRA or plug-in experts. All take the same road.
-void one_set(const Stages& s, const RangeWork& range, const Tile& tile, Span rows) {
+// Rows of a run: no adapter, LoRA, DoRA or plug-in experts. All take the same road.
+void one_set(const Stages& s, const RangeWork& range, const Tile& tile, const RowRun& run) {
   const Expert& expert = s.base.experts[static_cast<size_t>(tile.expert)];
-  const int64_t first_row = s.entries.row[tile.entries.begin + rows.begin] - range.begin;
-  float* gate = tile.gate + rows.begin * column_block;
-  float* up = tile.up + rows.begin * column_block;
-  const Span range_rows{first_row, first_row + rows.size()};
-  if (range.gate.any())
-    add_lora(s.context, range.gate, 0, nullptr, range_rows, tile.panels, nullptr, gate, column_block);
-  if (range.up.any()) add_lora(s.context, range.up, 0, nullptr, range_rows, tile.panels, nullptr, up, column_block);
-  add_bias(expert.gate, tile, rows.size(), gate);
-  add_bias(expert.up, tile, rows.size(), up);
-  for (int64_t i = 0; i < rows.size(); ++i) {
-    const int64_t entry = tile.entries.begin + rows.begin + i;
+  const int64_t begin = run.rows.begin - tile.entries.begin, rows = run.rows.size();
+  float* gate = tile.gate + begin * column_block;
+  float* up = tile.up + begin * column_block;
+  const auto add = [&](const LoraInput& input, float* values) {
+    if (!input.any()) return;
+    add_lora(s.context, *input.sets, 0, input.z + run.first_row * input.ldz, input.ldz, rows, tile.panels,
+             LoraRows::in_place(values, column_block));
+  };
+  add(range.gate, gate);
+  add(range.up, up);
+  add_bias(expert.gate, tile, rows, gate);
+  add_bias(expert.up, tile, rows, up);
+  for (int64_t i = 0; i < rows; ++i) {
+    const int64_t entry = run.rows.begin + i;
     float* h = tile.h + i * column_block;
     activate(s, range, tile, gate + i * column_block, up + i * column_block, s.entries.weight[entry], h);
     store_h(s, tile, h, s.hidden.first_of[entry]);
   }
-  partial_z(s, range, tile, 0, tile.h, rows.size(), first_row);
+  partial_z(s, range, tile, 0, tile.h, rows, run.first_row);
 }
 
-// Rows [begin, end) of the tile under MixLoRA: for each expert, in ascending order, the rows that chose it.
-void expert_sets(const Stages& s, const RangeWork& range, const Tile& tile, Span rows) {
+// values[i] = the base's row of pair i under its expert's factors.
+void expert_rows(const Stages& s, const RangeWork& range, const LoraInput& input, const Tile& tile, const RowRun& run,
+                 const PairRun& pairs, const Linear& linear, const float* base, float* values) {
+  LoraRows rows;
+  rows.from = base + (run.rows.begin - tile.entries.begin) * column_block;
+  rows.ld_from = column_block;
+  rows.from_rows = range.pairs.row + pairs.pairs.begin;
+  rows.first_row = run.first_row;
+  rows.to = values;
+  rows.ld_to = column_block;
+  const int64_t count = pairs.pairs.size();
+  if (input.any()) {
+    add_lora(s.context, *input.sets, pairs.set, input.z + pairs.pairs.begin * input.ldz, input.ldz, count, tile.panels,
+             rows);
+  } else {
+    for (int64_t i = 0; i < count; ++i) {
+      std::copy_n(rows.from + (rows.from_rows[i] - rows.first_row) * column_block, tile.width,
+                  values + i * column_block);
+    }
+  }
+  add_bias(linear, tile, count, values);
+}
+
+// Rows of a run under MixLoRA: for each expert, in ascending order, the rows that chose it.
+void expert_sets(const Stages& s, const Runs& runs, const RangeWork& range, const Tile& tile, const RowRun& run) {
   const Expert& base = s.base.experts[static_cast<size_t>(tile.expert)];
-  const auto first_row = static_cast<int32_t>(s.entries.row[tile.entries.begin + rows.begin] - range.begin);
-  const auto end_row = static_cast<int32_t>(first_row + rows.size());
+  const int64_t begin = run.rows.begin - tile.entries.begin;
   const Pairs& pairs = range.pairs;
   const bool apart = range.keeps_pairs_apart();
-  std::fill_n(tile.sum + rows.begin * column_block, rows.size() * column_block, 0.0F);
+  if (!apart) std::fill_n(tile.sum + begin * column_block, run.rows.size() * column_block, 0.0F);
 
-  for (int32_t e = 0; e < range.router.settings.experts; ++e) {
-    const int32_t* of_expert = pairs.row + pairs.begin_of[e];
-    const int32_t* of_expert_end = pairs.row + pairs.begin_of[e + 1];
-    const int32_t* lower = std::lower_bound(of_expert, of_expert_end, first_row);
-    const int32_t* upper = std::lower_bound(lower, of_expert_end, end_row);
-    if (lower == upper) continue;
-    const Span here{lower - pairs.row, upper - pairs.row};
-    for (int64_t i = 0; i < here.size(); ++i) {
-      const int64_t from = (rows.begin + pairs.row[here.begin + i] - first_row) * column_block;
-      std::copy_n(tile.gate + from, tile.width, tile.set_gate + i * column_block);
-      if (s.base.gated) std::copy_n(tile.up + from, tile.width, tile.set_up + i * column_block);
-    }
-    if (range.gate.any()) {
-      add_lora(s.context, range.gate, e, pairs.row, here, tile.panels, tile.z, tile.set_gate, column_block);
-    }
-    if (range.up.any()) {
-      add_lora(s.context, range.up, e, pairs.row, here, tile.panels, tile.z, tile.set_up, column_block);
-    }
-    add_bias(base.gate, tile, here.size(), tile.set_gate);
-    add_bias(base.up, tile, here.size(), tile.set_up);
-    for (int64_t i = 0; i < here.size(); ++i) {
-      const int64_t pair = here.begin + i;
+  for (const PairRun& chosen : runs.pairs(run)) {
+    expert_rows(s, range, range.gate, tile, run, chosen, base.gate, tile.gate, tile.set_gate);
+    if (s.base.gated) expert_rows(s, range, range.up, tile, run, chosen, base.up, tile.up, tile.set_up);
+    for (int64_t i = 0; i < chosen.pairs.size(); ++i) {
+      const int64_t pair = chosen.pairs.begin + i;
       float* h = tile.h + i * column_block;
       activate(s, range, tile, tile.set_gate + i * column_block, tile.set_up + i * column_block, pairs.weight[pair], h);
       if (apart) {
-        store_h(s, tile, h, s.hidden.first_pair_of[s.entries.range[tile.entries.begin + rows.begin]] + pair);
+        store_h(s, tile, h, s.hidden.first_pair_of[run.range] + pair);
       } else {
-        float* sum = tile.sum + (rows.begin + pairs.row[pair] - first_row) * column_block;
+        float* sum = tile.sum + (begin + pairs.row[pair] - run.first_row) * column_block;
         for (int64_t c = 0; c < tile.width; ++c) sum[c] += h[c];
       }
     }
-    partial_z(s, range, tile, e, tile.h, here.size(), here.begin);
+    partial_z(s, range, tile, chosen.set, tile.h, chosen.pairs.size(), chosen.pairs.begin);
   }
   if (apart) return;
-  for (int64_t i = rows.begin; i < rows.end; ++i) {
-    store_h(s, tile, tile.sum + i * column_block, s.hidden.first_of[tile.entries.begin + i]);
+  for (int64_t i = 0; i < run.rows.size(); ++i) {
+    store_h(s, tile, tile.sum + (begin + i) * column_block, s.hidden.first_of[run.rows.begin + i]);
   }
 }
 
-void run_tile(const Stages& s, const Tile& tile) {
-  const Expert& expert = s.base.experts[static_cast<size_t>(tile.expert)];
-  multiply(s.context, s.x, expert.gate.weight, tile.entries, tile.panels, tile.gate, column_block);
-  if (s.base.gated) multiply(s.context, s.x, expert.up.weight, tile.entries, tile.panels, tile.up, column_block);
-  const int64_t rows = tile.entries.size();
-  for (int64_t begin = 0; begin < rows;) {
-    const int32_t r = s.entries.range[tile.entries.begin + begin];
-    int64_t end = begin + 1;
-    while (end < rows && s.entries.range[tile.entries.begin + end] == r) ++end;
-    const RangeWork& range = s.ranges[static_cast<size_t>(r)];
-    if (range.mixlora()) {
-      expert_sets(s, range, tile, {begin, end});
-    } else {
-      one_set(s, range, tile, {begin, end});
+// The factors of the tile's adapters: they come from memory while the base's product runs.
+std::span<const kernels::Fetch> upcoming_factors(const Runs& runs, const Tile& tile) {
+  size_t count = 0;
+  const auto add = [&](const kernels::FactorPanels& panels) {
+    tile.fetches[count++] = {panels.first, panels.count * panels.stride * static_cast<int64_t>(sizeof(float))};
+  };
+  runs.for_each_set(tile.runs, [&](const RangeWork& range, int32_t set) {
+    for (const LoraInput* input : {&range.gate, &range.up}) {
+      if (input->any()) add(input->sets->b.panels_of(set, tile.panels.begin, tile.panels.end));
     }
-    begin = end;
-  }
+    if (range.down == nullptr) return;
+    for (int64_t p = 0; p < range.down->a.panels(); ++p) {
+      kernels::FactorPanels a = range.down->a.panels_of(set, p, p + 1);
+      a.first += tile.first * kernels::shrink_panel_width;
+      a.stride = tile.columns * kernels::shrink_panel_width;
+      add(a);
+    }
+  });
+  return {tile.fetches, count};
 }
 
-int64_t widest_rank(const Stages& s) {
-  int64_t rank = 0;
-  for (const RangeWork& range : s.ranges) {
-    if (range.gate.any()) rank = std::max<int64_t>(rank, range.gate.sets->rank);
-    if (range.up.any()) rank = std::max<int64_t>(rank, range.up.sets->rank);
+// Room for them in any of these tiles.
+int64_t most_fetches(const Runs& runs, std::span<const Tile> tiles) {
+  int64_t most = 0;
+  for (const Tile& tile : tiles) {
+    if (tile.block != 0) continue;
+    int64_t count = 0;
+    runs.for_each_set(tile.runs, [&count](const RangeWork& range, int32_t) {
+      count += 2 + (range.down == nullptr ? 0 : range.down->a.panels());
+    });
+    most = std::max(most, count);
   }
-  return rank;
+  return most;
+}
+
+void run_tile(const Stages& s, const Runs& runs, const Tile& tile) {
+  const Expert& expert = s.base.experts[static_cast<size_t>(tile.expert)];
+  const std::span<const kernels::Fetch> factors = upcoming_factors(runs, tile);
+  const size_t early = s.base.gated ? factors.size() / 2 : factors.size();
+  multiply(s.context, s.x, expert.gate.weight, tile.entries, tile.panels, tile.gate, column_block,
+           factors.first(early));
+  if (s.base.gated) {
+    multiply(s.context, s.x, expert.up.weight, tile.entries, tile.panels, tile.up, column_block,
+             factors.subspan(early));
+  }
+  for (const RowRun& run : runs.rows(tile.runs)) {
+    const RangeWork& range = s.ranges[static_cast<size_t>(run.range)];
+    if (range.mixlora()) {
+      expert_sets(s, runs, range, tile, run);
+    } else {
+      one_set(s, range, tile, run);
+    }
+  }
 }
 
 }  // namespace
 
 void run_gate_up(Stages& s) {
   Workspace& workspace = s.context.workspace;
-  const int64_t stride = padded(s.base.ffn);
+  const int64_t stride = row_stride(s.base.ffn, element_size(s.base.weights()));
   const auto element = static_cast<int64_t>(element_size(s.base.weights()));
   s.h = {workspace.take<std::byte>(s.hidden.count * stride * element), stride};
 
+  Runs runs(workspace, s.ranges);
   auto tiles = workspace.list<Tile>();
   const int64_t panels = s.base.experts.front().gate.weight.panels();
   for (size_t e = 0; e < s.base.experts.size(); ++e) {
     const int64_t begin = s.entries.begin_of[e];
     const int64_t count = s.entries.begin_of[e + 1] - begin;
     if (count == 0) continue;
+    auto row_tiles = workspace.list<Tile>();
+    for (int64_t t = 0; t < divide_up(count, row_tile); ++t) {
+      const Span rows = part(t, row_tile, count);
+      Tile tile;
+      tile.expert = static_cast<int64_t>(e);
+      tile.entries = {begin + rows.begin, begin + rows.end};
+      tile.runs = runs.add(s.entries.row, s.entries.range, nullptr, tile.entries);
+      row_tiles.push_back(tile);
+    }
     for (int64_t b = 0; b < divide_up(panels, panel_tile); ++b) {
-      for (int64_t t = 0; t < divide_up(count, row_tile); ++t) {
-        Tile tile;
-        tile.expert = static_cast<int64_t>(e);
-        const Span rows = part(t, row_tile, count);
-        tile.entries = {begin + rows.begin, begin + rows.end};
+      for (Tile tile : row_tiles) {
         tile.block = b;
         tile.panels = part(b, panel_tile, panels);
         tile.first = b * column_block;
@@ -206,9 +245,10 @@ void run_gate_up(Stages& s) {
       }
     }
   }
-  const int64_t z_floats = row_tile * widest_rank(s);
-  const int64_t floats = 6 * tile_floats + round_up(z_floats, 16);
+  const int64_t floats = 6 * tile_floats;
   auto* scratch = workspace.take<float>(floats * s.context.team.size());
+  const int64_t fetches = most_fetches(runs, tiles);
+  auto* fetch_memory = workspace.take<kernels::Fetch>(fetches * s.context.team.size());
   s.context.team.run(static_cast<int64_t>(tiles.size()), [&](int64_t index, int worker) {
     Tile tile = tiles[static_cast<size_t>(index)];
     float* mine = scratch + worker * floats;
@@ -216,8 +256,8 @@ void run_gate_up(Stages& s) {
       *buffer = mine;
       mine += tile_floats;
     }
-    tile.z = mine;
-    run_tile(s, tile);
+    tile.fetches = fetch_memory + worker * fetches;
+    run_tile(s, runs, tile);
   });
 }
 
@@ -230,28 +270,30 @@ void finish_down_inputs(const Stages& s) {
   auto tasks = s.context.workspace.list<Task>();
   for (RangeWork& range : s.ranges) {
     if (range.down == nullptr) continue;
-    for (int64_t i = 0; i < divide_up(range.z_rows, row_tile); ++i) {
-      tasks.push_back({&range, part(i, row_tile, range.z_rows)});
+    for (int64_t i = 0; i < divide_up(range.down_input.z_rows, row_tile); ++i) {
+      tasks.push_back({&range, part(i, row_tile, range.down_input.z_rows)});
     }
   }
   s.context.team.run(static_cast<int64_t>(tasks.size()), [&](int64_t index, int) {
     const Task& task = tasks[static_cast<size_t>(index)];
-    const RangeWork& range = *task.range;
+    const LoraInput& input = task.range->down_input;
+    const RouterWork& router = task.range->down_router;
     auto sum_blocks = [&](const float* partial, int64_t width, float* sum) {
-      for (int64_t i = task.rows.begin * width; i < task.rows.end * width; ++i) {
-        float total = partial[i];
-        for (int64_t b = 1; b < blocks; ++b) total += partial[b * range.z_rows * width + i];
-        sum[i] = total;
+      const int64_t begin = task.rows.begin * width, count = task.rows.size() * width;
+      std::copy_n(partial + begin, count, sum + begin);
+      for (int64_t b = 1; b < blocks; ++b) {
+        const float* block = partial + b * input.z_rows * width;
+        for (int64_t i = begin; i < begin + count; ++i) sum[i] += block[i];
       }
     };
-    sum_blocks(range.z_partial, range.down_input.ldz, range.down_input.z);
-    if (range.down_router.router != nullptr) {
-      if (range.down_router.given == nullptr) {
-        sum_blocks(range.logits_partial, range.down_router.settings.experts, range.down_router.logits);
-      }
-      decide_rows(range.down_router, task.rows);
+    sum_blocks(task.range->z_partial, input.ldz, input.z);
+    if (router.router == nullptr) {
+      scale(input, task.rows);
+      return;
     }
-    weigh(range.down_input, task.rows);
+    if (router.given == nullptr) sum_blocks(task.range->logits_partial, router.settings.experts, router.logits);
+    decide_rows(router, task.rows);
+    weigh(input, task.rows);
   });
 }
 

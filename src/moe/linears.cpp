@@ -20,7 +20,7 @@ void add_bias(const std::vector<float>& bias, int64_t first, int64_t width, int6
 ProductInput product_input(Workspace& workspace, DType dtype, const float* x, int64_t ldx, int64_t rows,
                            int64_t columns) {
   if (dtype == MOX_F32) return {const_cast<float*>(x), ldx};  // nobody writes to it: there is nothing to round
-  const int64_t stride = padded(columns);
+  const int64_t stride = row_stride(columns, sizeof(bfloat16));
   return {workspace.take<bfloat16>(rows * stride), stride};
 }
 
@@ -36,8 +36,10 @@ void round_rows(const Context& context, const ProductInput& input, DType dtype, 
 }
 
 void multiply(const Context& context, const ProductInput& x, const kernels::PackedMatrix& weight, Span rows,
-              Span panels, float* c, int64_t ldc) {
+              Span panels, float* c, int64_t ldc, std::span<const kernels::Fetch> fetches) {
   kernels::Matmul call;
+  call.fetches = fetches.data();
+  call.fetch_count = static_cast<int64_t>(fetches.size());
   call.a =
       static_cast<const std::byte*>(x.rows) + static_cast<size_t>(rows.begin * x.stride) * element_size(weight.dtype());
   call.lda = x.stride;
@@ -83,7 +85,8 @@ void run_linears(const Context& context, const float* x, int64_t ldx, int64_t ro
   if (input_tasks > 0) {
     context.team.run(static_cast<int64_t>(inputs.size()), [&](int64_t index, int) {
       const LoraInput& input = inputs[static_cast<size_t>(index)];
-      if (input.routes()) decide(input.router, {});
+      if (!input.routes()) return;
+      decide(input.router, {});
       weigh(input, {0, input.rows});
     });
   }
@@ -124,8 +127,8 @@ void run_linears(const Context& context, const float* x, int64_t ldx, int64_t ro
       const int64_t begin = std::max(tile.row_begin, ranges[r].begin);
       const int64_t end = std::min(tile.row_end, ranges[r].end);
       if (begin >= end) continue;
-      add_lora(context, input, 0, nullptr, {begin - input.begin, end - input.begin}, {tile.panel_begin, tile.panel_end},
-               nullptr, y + (begin - tile.row_begin) * job.ldy, job.ldy);
+      add_lora(context, *input.sets, 0, input.z + (begin - input.begin) * input.ldz, input.ldz, end - begin,
+               {tile.panel_begin, tile.panel_end}, LoraRows::in_place(y + (begin - tile.row_begin) * job.ldy, job.ldy));
     }
     add_bias(job.linear->bias, first, width, tile.row_end - tile.row_begin, y, job.ldy);
   });

@@ -7,34 +7,62 @@ namespace {
 
 constexpr int64_t router_rows = 16;  // rows whose logits make one task
 
+LoraInput start(Workspace& workspace, const adapter::LoraSets& sets, int64_t begin, int64_t rows, int64_t z_rows) {
+  LoraInput input;
+  input.sets = &sets;
+  input.begin = begin;
+  input.rows = rows;
+  input.z_rows = z_rows;
+  input.ldz = round_up(sets.rank, kernels::shrink_panel_width);
+  input.z = workspace.take<float>(z_rows * input.ldz);
+  return input;
+}
+
+void add_set(std::pmr::vector<InputTask>* tasks, const LoraInput& input, int32_t set, Span z_rows) {
+  const int64_t panels = input.sets->a.panels();
+  for (int64_t i = 0; i < divide_up(z_rows.size(), row_tile); ++i) {
+    const Span rows = part(i, row_tile, z_rows.size());
+    for (int64_t p = 0; p < panels; ++p) {
+      tasks->push_back({&input, nullptr, {z_rows.begin + rows.begin, z_rows.begin + rows.end}, {p, p + 1}, set});
+    }
+  }
+}
+
 }  // namespace
+
+LoraInput make_lora_input(Workspace& workspace, const adapter::LoraSets& sets, int64_t begin, int64_t rows) {
+  return start(workspace, sets, begin, rows, rows);
+}
 
 LoraInput make_lora_input(Workspace& workspace, const char* name, const std::optional<adapter::LoraSets>& sets,
                           int64_t begin, int64_t rows, const RouterDecision* given) {
-  LoraInput input;
-  if (!sets) return input;
-  input.sets = &*sets;
-  input.begin = begin;
-  input.rows = rows;
-  input.width = static_cast<int64_t>(sets->sets) * sets->rank;
-  input.ldz = padded(input.width);
-  input.z = workspace.take<float>(rows * input.ldz);
+  if (!sets) return {};
+  LoraInput input = make_lora_input(workspace, *sets, begin, rows);
   if (sets->router) input.router = make_router_work(workspace, name, *sets->router, begin, rows, given);
+  return input;
+}
+
+LoraInput make_lora_input(Workspace& workspace, const std::optional<adapter::LoraSets>& sets, int64_t begin,
+                          int64_t rows, const Pairs& pairs) {
+  if (!sets) return {};
+  LoraInput input = start(workspace, *sets, begin, rows, pairs.count);
+  input.pairs = &pairs;
   return input;
 }
 
 void add_tasks(std::pmr::vector<InputTask>* tasks, const RouterWork& router) {
   for (int64_t i = 0; i < divide_up(router.rows, router_rows); ++i) {
-    tasks->push_back({nullptr, &router, part(i, router_rows, router.rows), {0, 0}});
+    tasks->push_back({nullptr, &router, part(i, router_rows, router.rows), {0, 0}, 0});
   }
 }
 
 void add_tasks(std::pmr::vector<InputTask>* tasks, const LoraInput& input) {
   if (!input.any()) return;
-  const int64_t panels = input.sets->a.panels();
-  for (int64_t i = 0; i < divide_up(input.rows, row_tile); ++i) {
-    for (int64_t p = 0; p < divide_up(panels, panel_tile); ++p) {
-      tasks->push_back({&input, nullptr, part(i, row_tile, input.rows), part(p, panel_tile, panels)});
+  if (input.pairs == nullptr) {
+    add_set(tasks, input, 0, {0, input.rows});
+  } else {
+    for (int32_t set = 0; set < input.sets->sets; ++set) {
+      add_set(tasks, input, set, {input.pairs->begin_of[set], input.pairs->begin_of[set + 1]});
     }
   }
   if (input.routes()) add_tasks(tasks, input.router);
@@ -46,31 +74,35 @@ void run_task(const Context& context, const InputTask& task, const float* x, int
     return;
   }
   const LoraInput& input = *task.lora;
-  kernels::Matmul product;
-  product.a = x + (input.begin + task.rows.begin) * ldx;
-  product.lda = ldx;
+  const bool paired = input.pairs != nullptr;
+  kernels::LoraShrink product;
+  product.x = x + (input.begin + (paired ? 0 : task.rows.begin)) * ldx;
+  product.ldx = ldx;
+  product.rows_of = paired ? input.pairs->row + task.rows.begin : nullptr;
   product.rows = task.rows.size();
-  product.w = &input.sets->a;
-  product.panel_begin = task.panels.begin;
-  product.panel_end = task.panels.end;
+  product.a = input.sets->a.panels_of(task.set, task.panels.begin, task.panels.end);
   product.k_end = input.sets->in;
-  product.c = input.z + task.rows.begin * input.ldz + task.panels.begin * kernels::panel_width;
-  product.ldc = input.ldz;
-  context.matmul(MOX_F32, product);
+  product.z = input.z + task.rows.begin * input.ldz + task.panels.begin * kernels::shrink_panel_width;
+  product.ldz = input.ldz;
+  context.small().lora_shrink(product);
+  if (input.routes()) return;
+  for (int64_t row = 0; row < product.rows; ++row) {
+    float* z = product.z + row * input.ldz;
+    for (int64_t j = 0; j < task.panels.size() * kernels::shrink_panel_width; ++j) z[j] *= input.sets->scaling;
+  }
+}
+
+void scale(const LoraInput& input, Span z_rows) {
+  for (int64_t i = z_rows.begin * input.ldz; i < z_rows.end * input.ldz; ++i) input.z[i] *= input.sets->scaling;
 }
 
 void weigh(const LoraInput& input, Span rows) {
-  if (!input.any()) return;
   const adapter::LoraSets& sets = *input.sets;
+  const RouterWork& router = input.router;
+  const int64_t rank = sets.expert_rank;
   for (int64_t row = rows.begin; row < rows.end; ++row) {
     float* z = input.z + row * input.ldz;
-    if (!input.routes()) {
-      for (int64_t i = 0; i < input.width; ++i) z[i] *= sets.scaling;
-      continue;
-    }
     // Experts that were not chosen are set to zero, not multiplied: what they computed may be infinite.
-    const RouterWork& router = input.router;
-    const int64_t rank = sets.expert_rank;
     for (int64_t e = 0; e < router.settings.experts; ++e) {
       const int32_t* chosen = router.experts + row * router.places;
       const int32_t* place = std::find(chosen, chosen + router.places, static_cast<int32_t>(e));
@@ -84,38 +116,30 @@ void weigh(const LoraInput& input, Span rows) {
   }
 }
 
-void add_lora(const Context& context, const LoraInput& input, int32_t set, const int32_t* rows_of, Span rows,
-              Span panels, float* scratch, float* tile, int64_t ld) {
-  const adapter::LoraSets& sets = *input.sets;
-  const int64_t rank = sets.rank;
-  const float* z = input.z + rows.begin * input.ldz + set * rank;
-  int64_t ldz = input.ldz;
-  if (rows_of != nullptr) {
-    for (int64_t i = 0; i < rows.size(); ++i) {
-      std::copy_n(input.z + rows_of[rows.begin + i] * input.ldz + set * rank, rank, scratch + i * rank);
-    }
-    z = scratch;
-    ldz = rank;
-  }
-  kernels::Matmul product;
-  product.a = z;
-  product.lda = ldz;
-  product.rows = rows.size();
-  product.w = &sets.b[static_cast<size_t>(set)];
-  product.panel_begin = panels.begin;
-  product.panel_end = panels.end;
-  product.k_end = rank;
-  product.c = tile;
-  product.ldc = ld;
-  product.accumulate = true;
-  context.matmul(MOX_F32, product);
+void add_lora(const Context& context, const adapter::LoraSets& sets, int32_t set, const float* z, int64_t ldz,
+              int64_t count, Span panels, const LoraRows& rows) {
+  kernels::LoraExpand product;
+  product.z = z;
+  product.ldz = ldz;
+  product.rows = count;
+  product.rank = sets.rank;
+  product.b = sets.b.panels_of(set, panels.begin, panels.end);
+  product.from = rows.from;
+  product.ld_from = rows.ld_from;
+  product.from_rows = rows.from_rows;
+  product.to = rows.to;
+  product.ld_to = rows.ld_to;
+  product.to_rows = rows.to_rows;
+  product.first_row = rows.first_row;
+  context.small().lora_expand(product);
 
   if (sets.rescale.empty()) return;
   const std::vector<float>& rescale = sets.rescale[static_cast<size_t>(set)];
-  const int64_t first = panels.begin * kernels::panel_width;
-  const int64_t columns = std::min(panels.end * kernels::panel_width, sets.out) - first;
-  for (int64_t i = 0; i < rows.size(); ++i) {
-    for (int64_t c = 0; c < columns; ++c) tile[i * ld + c] *= rescale[static_cast<size_t>(first + c)];
+  const int64_t first = panels.begin * kernels::expand_panel_width;
+  const int64_t columns = std::min(panels.end * kernels::expand_panel_width, sets.out) - first;
+  for (int64_t i = 0; i < count; ++i) {
+    float* to = rows.to + (rows.to_rows == nullptr ? i : rows.to_rows[i] - rows.first_row) * rows.ld_to;
+    for (int64_t c = 0; c < columns; ++c) to[c] *= rescale[static_cast<size_t>(first + c)];
   }
 }
 

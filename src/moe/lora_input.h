@@ -5,30 +5,54 @@
 
 namespace moxie::moe {
 
-// What one LoraSets makes of one input, rows [begin, begin + rows) of a call. For plug-in experts (LoRAMoE, MoLA) z is
-// weighted by their router, so that the experts' sum is the one product B z.
+// (row, expert) pairs of a MixLoRA range, sorted by expert, then by row.
+struct Pairs {
+  int64_t count = 0;
+  int64_t* begin_of = nullptr;       // [experts + 1] first pair of each expert
+  int32_t* row = nullptr;            // [count] row of the range
+  float* weight = nullptr;           // [count]
+  float* weight_sum = nullptr;       // [rows] of the pairs of each row
+  float* overflow_weight = nullptr;  // switch: [rows] weight with which a row over capacity keeps its input, else 0
+};
+
+// Pairs of a decided range.
+Pairs make_pairs(Workspace& workspace, const RouterWork& router);
+
+// What one LoraSets makes of one input, rows [begin, begin + rows) of a call. A z row belongs to a row of the range, or
+// under MixLoRA to a pair, and is made by the pair's expert alone. For plug-in experts (LoRAMoE, MoLA) z is weighted by
+// their router, so that the experts' sum is the one product B z.
 struct LoraInput {
   const adapter::LoraSets* sets = nullptr;  // NULL: no factors here
   int64_t begin = 0, rows = 0;
-  float* z = nullptr;  // [rows, ldz], set after set
-  int64_t width = 0;   // columns of z in use
-  int64_t ldz = 0;
-  RouterWork router;  // router.router NULL: none
+  const Pairs* pairs = nullptr;  // MixLoRA
+  int64_t z_rows = 0;
+  float* z = nullptr;  // [z_rows, ldz]
+  int64_t ldz = 0;     // the rank, padded to whole panels of A
+  RouterWork router;   // router.router NULL: none
 
   [[nodiscard]] bool any() const { return sets != nullptr; }
   [[nodiscard]] bool routes() const { return router.router != nullptr; }
 };
 
-// A piece of first-half work: products with A, logits of a router, or both kinds' rows.
+// A piece of first-half work: products with A, or logits of a router.
 struct InputTask {
-  const LoraInput* lora = nullptr;     // panels [panels.begin, panels.end) of A
+  const LoraInput* lora = nullptr;     // panels [panels.begin, panels.end) of a set's A
   const RouterWork* router = nullptr;  // logits
-  Span rows{0, 0};                     // relative to the range
+  Span rows{0, 0};                     // relative to the range; of z where lora
   Span panels{0, 0};
+  int32_t set = 0;
 };
 
+// Of a range without pairs, its router left to the caller.
+LoraInput make_lora_input(Workspace& workspace, const adapter::LoraSets& sets, int64_t begin, int64_t rows);
+
+// The same with the router its factors have. No sets: nothing to do.
 LoraInput make_lora_input(Workspace& workspace, const char* name, const std::optional<adapter::LoraSets>& sets,
                           int64_t begin, int64_t rows, const RouterDecision* given);
+
+// Of a range's pairs, which must stay where they are.
+LoraInput make_lora_input(Workspace& workspace, const std::optional<adapter::LoraSets>& sets, int64_t begin,
+                          int64_t rows, const Pairs& pairs);
 
 // Both must stay where they are until the tasks have run.
 void add_tasks(std::pmr::vector<InputTask>* tasks, const LoraInput& input);
@@ -37,13 +61,26 @@ void add_tasks(std::pmr::vector<InputTask>* tasks, const RouterWork& router);
 // x: the call's rows, float32.
 void run_task(const Context& context, const InputTask& task, const float* x, int64_t ldx);
 
-// After the router has decided: z times scaling, and the experts' weights.
+// z times scaling: where no router weighs it.
+void scale(const LoraInput& input, Span z_rows);
+// z times scaling and the experts' weights, after the router has decided.
 void weigh(const LoraInput& input, Span rows);
 
-// tile += B_set z of rows `rows` (relative to the range), panels of the output; then DoRA's rescaling of the whole.
-// rows_of: NULL, or which rows of the range (rows.begin .. rows.end index into it); scratch: [rows, rank] where it is
-// given. tile: [rows][ld].
-void add_lora(const Context& context, const LoraInput& input, int32_t set, const int32_t* rows_of, Span rows,
-              Span panels, float* scratch, float* tile, int64_t ld);
+// Rows that a product with B is added to: to = from + B z.
+struct LoraRows {
+  const float* from = nullptr;
+  int64_t ld_from = 0;
+  const int32_t* from_rows = nullptr;  // NULL: 0, 1, ...; else less first_row
+  float* to = nullptr;
+  int64_t ld_to = 0;
+  const int32_t* to_rows = nullptr;
+  int32_t first_row = 0;
+
+  static LoraRows in_place(float* rows, int64_t ld) { return {rows, ld, nullptr, rows, ld, nullptr, 0}; }
+};
+
+// rows.to = rows.from + B_set z, panels of the output; then DoRA's rescaling of the whole. z: [count][ldz].
+void add_lora(const Context& context, const adapter::LoraSets& sets, int32_t set, const float* z, int64_t ldz,
+              int64_t count, Span panels, const LoraRows& rows);
 
 }  // namespace moxie::moe

@@ -3,6 +3,7 @@
 
 #include "moe/dispatch.h"
 #include "moe/linears.h"
+#include "moe/runs.h"
 
 namespace moxie::moe {
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 
 #include "kernels/packed_matrix.h"
@@ -16,6 +17,15 @@ constexpr int64_t column_block = panel_tile * kernels::panel_width;  // columns 
 constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
 constexpr int64_t padded(int64_t columns) { return round_up(columns, kernels::panel_width); }
+
+// From row to row of a matrix that holds `columns` padded ones: an odd number of cache lines, because rows a power of
+// two apart would all fall into the same few sets of the first-level cache.
+constexpr int64_t row_stride(int64_t columns, size_t element_bytes) {
+  constexpr int64_t line = 64;
+  const auto bytes = static_cast<int64_t>(element_bytes);
+  const int64_t lines = divide_up(padded(columns) * bytes, line);
+  return (lines + 1 - lines % 2) * line / bytes;
+}
 
 struct Span {
   int64_t begin, end;

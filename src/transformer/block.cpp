@@ -11,8 +11,8 @@ namespace moxie::transformer {
 namespace {
 
 using moe::divide_up;
-using moe::padded;
 using moe::part;
+using moe::row_stride;
 using moe::Span;
 
 constexpr int64_t norm_rows = 16;
@@ -41,8 +41,8 @@ void run_attention(const Context& context, const Geometry& geometry, const Block
     ranges.push_back({piece.begin, piece.end, adapter == nullptr ? nullptr : &adapter->attention});
   }
   const int64_t rows = steps.rows();
-  const int64_t ldq = padded(geometry.query_width());
-  const int64_t ldk = padded(geometry.cache_width());
+  const int64_t ldq = row_stride(geometry.query_width(), sizeof(float));
+  const int64_t ldk = row_stride(geometry.cache_width(), sizeof(float));
   auto* q = workspace.take<float>(rows * ldq);
   auto* k = workspace.take<float>(rows * ldk);
   auto* v = workspace.take<float>(rows * ldk);
@@ -150,7 +150,7 @@ void run_block(const Context& context, const Geometry& geometry, const Block& bl
                float* x, int64_t ldx, float* after_attention, std::span<moe::RangeRouting*> kept) {
   Workspace& workspace = context.workspace;
   const int64_t rows = steps.rows();
-  const int64_t ld = padded(geometry.hidden);
+  const int64_t ld = row_stride(geometry.hidden, sizeof(float));
   auto* normed = workspace.take<float>(rows * ld);
   auto* y = workspace.take<float>(rows * ld);
 

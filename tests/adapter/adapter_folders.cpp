@@ -209,6 +209,12 @@ std::vector<float> unpacked(const kernels::PackedMatrix& matrix) {
   return values;
 }
 
+std::vector<float> unpacked(const kernels::FactorBank& bank, int64_t set) {
+  std::vector<float> values(static_cast<size_t>(bank.n() * bank.k()));
+  for (int64_t row = 0; row < bank.n(); ++row) bank.read_row(set, row, values.data() + row * bank.k());
+  return values;
+}
+
 void expect_refusal(const std::function<void()>& action, mox_status status, const std::vector<std::string>& parts) {
   try {
     action();

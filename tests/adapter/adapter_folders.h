@@ -70,6 +70,7 @@ std::vector<float> repeatable_values(const std::string& seed, int64_t count);
 
 // The whole matrix, widened.
 std::vector<float> unpacked(const kernels::PackedMatrix& matrix);
+std::vector<float> unpacked(const kernels::FactorBank& bank, int64_t set = 0);
 
 // Runs the action, which must throw an Error of that status whose message holds every part.
 void expect_refusal(const std::function<void()>& action, mox_status status, const std::vector<std::string>& parts);

@@ -95,8 +95,8 @@ TEST(CreateAdapter, PacksMixLora) {
   EXPECT_EQ(feed_forward.router->gate, repeatable_values("router", experts * hidden));
   EXPECT_EQ(feed_forward.gate->sets, 3);
   EXPECT_EQ(feed_forward.gate->scaling, 2.0F);
-  EXPECT_EQ(unpacked(feed_forward.gate->b[1]), repeatable_values("b0.1", ffn * rank));
-  EXPECT_EQ(unpacked(feed_forward.down->a_of_set.at(2)), repeatable_values("a2.2", rank * ffn));
+  EXPECT_EQ(unpacked(feed_forward.gate->b, 1), repeatable_values("b0.1", ffn * rank));
+  EXPECT_EQ(unpacked(feed_forward.down->a, 2), repeatable_values("a2.2", rank * ffn));
   EXPECT_FALSE(feed_forward.up.has_value());
 }
 
@@ -124,10 +124,10 @@ TEST(CreateAdapter, KeepsDifferentScalingsApart) {
   given.factors(0)[2].scaling = 0.5F;
   const Adapter adapter = given.create();
   const LoraSets& gate = *adapter.layers[0].feed_forward.gate;
-  for (const size_t expert : {0U, 2U}) {
+  for (const int64_t expert : {0, 2}) {
     std::vector<float> expected = repeatable_values("b0." + std::to_string(expert), ffn * rank);
     for (float& value : expected) value *= expert == 2 ? 0.5F : 2.0F;
-    std::vector<float> found = unpacked(gate.b[expert]);
+    std::vector<float> found = unpacked(gate.b, expert);
     for (float& value : found) value *= gate.scaling;
     EXPECT_EQ(found, expected);
   }

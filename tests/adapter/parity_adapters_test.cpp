@@ -95,9 +95,9 @@ TEST(ParityAdapters, LoraKeepsItsFactorsAsStored) {
       EXPECT_EQ(sets.rank, 8);
       EXPECT_EQ(sets.scaling, 2.0F);
       EXPECT_EQ(unpacked(sets.a), lora.stored(prefix + name + ".lora_A.weight"));
-      ASSERT_EQ(sets.b.size(), 1U);
-      EXPECT_EQ(unpacked(sets.b[0]), lora.stored(prefix + name + ".lora_B.weight"));
-      EXPECT_TRUE(sets.a_of_set.empty());
+      ASSERT_EQ(sets.b.sets(), 1);
+      EXPECT_EQ(unpacked(sets.b, 0), lora.stored(prefix + name + ".lora_B.weight"));
+      EXPECT_EQ(sets.a.sets(), 1);
       EXPECT_TRUE(sets.rescale.empty());
       EXPECT_FALSE(sets.router.has_value());
     }
@@ -132,19 +132,16 @@ TEST(ParityAdapters, MixLoraStandsItsExpertsSideBySide) {
   const LoraSets& up = *feed_forward.up;
   EXPECT_EQ(up.sets, 8);
   EXPECT_EQ(up.rank, 2);
-  const std::vector<float> a = unpacked(up.a);
-  ASSERT_EQ(up.b.size(), 8U);
+  ASSERT_EQ(up.b.sets(), 8);
   const LoraSets& down = *feed_forward.down;
-  EXPECT_TRUE(down.a.empty());
-  ASSERT_EQ(down.a_of_set.size(), 8U);
+  ASSERT_EQ(down.a.sets(), 8);
   for (int64_t expert = 0; expert < 8; ++expert) {
-    const auto index = static_cast<size_t>(expert);
     const std::string ending = ".experts." + std::to_string(expert);
     const std::string prefix = "mixlora.layers.1.mlp.";
-    EXPECT_EQ(rows(a, 48, expert * 2, 2), mixlora.stored(prefix + "up_proj" + ending + ".lora_A.weight"));
-    EXPECT_EQ(unpacked(up.b[index]), mixlora.stored(prefix + "up_proj" + ending + ".lora_B.weight"));
-    EXPECT_EQ(unpacked(down.a_of_set[index]), mixlora.stored(prefix + "down_proj" + ending + ".lora_A.weight"));
-    EXPECT_EQ(unpacked(down.b[index]), mixlora.stored(prefix + "down_proj" + ending + ".lora_B.weight"));
+    EXPECT_EQ(unpacked(up.a, expert), mixlora.stored(prefix + "up_proj" + ending + ".lora_A.weight"));
+    EXPECT_EQ(unpacked(up.b, expert), mixlora.stored(prefix + "up_proj" + ending + ".lora_B.weight"));
+    EXPECT_EQ(unpacked(down.a, expert), mixlora.stored(prefix + "down_proj" + ending + ".lora_A.weight"));
+    EXPECT_EQ(unpacked(down.b, expert), mixlora.stored(prefix + "down_proj" + ending + ".lora_B.weight"));
   }
 }
 
@@ -199,14 +196,14 @@ TEST(ParityAdapters, PluggedInExpertsAreOneSetWithTheirOwnRouter) {
   EXPECT_EQ(down.sets, 1);
   EXPECT_EQ(down.expert_rank, 4);
   EXPECT_EQ(down.rank, 16);
-  EXPECT_TRUE(down.a_of_set.empty());
+  EXPECT_EQ(down.a.sets(), 1);
   ASSERT_TRUE(down.router.has_value());
   EXPECT_EQ(down.router->kind, MOX_ROUTER_LORAMOE);
   EXPECT_EQ(down.router->in, down.in);
   const std::string prefix = "loramoe.layers.1.mlp.down_proj.";
   EXPECT_EQ(down.router->gate, loramoe.stored(prefix + "moe_gate.weight"));
   const std::vector<float> a = unpacked(down.a);
-  const std::vector<float> b = unpacked(down.b.at(0));
+  const std::vector<float> b = unpacked(down.b, 0);
   for (int64_t expert = 0; expert < 4; ++expert) {
     const std::string name = prefix + "experts." + std::to_string(expert);
     EXPECT_EQ(rows(a, down.in, expert * 4, 4), loramoe.stored(name + ".lora_A.weight"));

@@ -268,7 +268,7 @@ TEST(AdapterTypes, HalfPrecisionIsWidened) {
   const Base base = small_base();
   const Adapter adapter = open_adapter(folder.write(), base.linears);
   EXPECT_EQ(unpacked(adapter.layers[0].attention.q->a), std::vector<float>(16, -0.375F));
-  EXPECT_EQ(unpacked(adapter.layers[0].attention.q->b[0]), std::vector<float>(16, 1.25F));
+  EXPECT_EQ(unpacked(adapter.layers[0].attention.q->b, 0), std::vector<float>(16, 1.25F));
 }
 
 TEST(AdapterOverPlainFeedForward, TakesItsTwoLinears) {
@@ -290,11 +290,11 @@ TEST(AdapterOverPlainFeedForward, TakesItsTwoLinears) {
   const Adapter adapter = open_adapter(folder.write(), base.linears);
   EXPECT_EQ(adapter.layers[0].feed_forward.gate->out, 12);
   EXPECT_FALSE(adapter.layers[0].feed_forward.up.has_value());
-  EXPECT_EQ(adapter.layers[0].feed_forward.down->a_of_set.size(), 3U);
+  EXPECT_EQ(adapter.layers[0].feed_forward.down->a.sets(), 3);
   EXPECT_TRUE(adapter.layers[0].attention.o.has_value());
 }
 
-TEST(AdapterOneExpert, ServesBothWaysOfAskingForA) {
+TEST(AdapterOneExpert, IsOneSet) {
   AdapterFolder folder("MIXLORA", "mixlora-switch", {"down_proj"});
   folder.config["num_experts"] = 1;
   for (auto entry = folder.tensors.begin(); entry != folder.tensors.end();) {
@@ -308,8 +308,8 @@ TEST(AdapterOneExpert, ServesBothWaysOfAskingForA) {
   const Base base = small_base();
   const Adapter adapter = open_adapter(folder.write(), base.linears);
   const auto& down = *adapter.layers[0].feed_forward.down;
-  ASSERT_EQ(down.a_of_set.size(), 1U);
-  EXPECT_EQ(unpacked(down.a), unpacked(down.a_of_set[0]));
+  EXPECT_EQ(down.a.sets(), 1);
+  EXPECT_EQ(down.b.sets(), 1);
 }
 
 TEST(AdapterOverBankOfExperts, OnlyAttentionCanBeAdapted) {

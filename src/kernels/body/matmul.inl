@@ -43,12 +43,48 @@ struct Float32Product {
 struct Ahead {
   const char* at;
   int64_t per_step;  // bytes
+  // And this many lines of what the caller wants fetched besides.
+  const char* besides;
+  int64_t lines;
   template <bool nearest>
   inline void prefetch() {
     __builtin_prefetch(at, 0, nearest ? 3 : 2);
     __builtin_prefetch(at + 64, 0, nearest ? 3 : 2);
     at += per_step;
+    if (lines > 0) {
+      __builtin_prefetch(besides, 0, 2);
+      besides += 64;
+      --lines;
+    }
   }
+};
+
+// Deals out a product's fetches to its strips, an equal share to each.
+class Fetches {
+ public:
+  inline Fetches(const Matmul& m, int64_t strips) : piece_(m.fetches), end_(m.fetches + m.fetch_count) {
+    int64_t lines = 0;
+    for (const Fetch* piece = piece_; piece != end_; ++piece) lines += lines_of(*piece);
+    share_ = strips > 0 ? (lines + strips - 1) / strips : 0;
+  }
+  // What one strip fetches: part of one piece.
+  inline void deal(Ahead* ahead) {
+    if (piece_ == end_) return;
+    const int64_t left = lines_of(*piece_) - dealt_;
+    const int64_t lines = left < share_ ? left : share_;
+    ahead->besides = reinterpret_cast<const char*>(piece_->at) + dealt_ * 64;
+    ahead->lines = lines;
+    dealt_ += lines;
+    if (lines < left) return;
+    ++piece_;
+    dealt_ = 0;
+  }
+
+ private:
+  static inline int64_t lines_of(const Fetch& piece) { return (piece.bytes + 63) / 64; }
+  const Fetch* piece_;
+  const Fetch* end_;
+  int64_t dealt_ = 0, share_ = 0;
 };
 
 template <class Product, int rows, int panels, int vectors>
@@ -125,7 +161,7 @@ struct Upcoming {
 template <class Product>
 void multiply_block(const typename Product::Element* a, int64_t lda, int64_t rows, int64_t length,
                     const typename Product::Word* w, int64_t panel_stride, int64_t panels, float* c, int64_t ldc,
-                    bool accumulate, Upcoming next) {
+                    bool accumulate, Upcoming next, Fetches* fetches = nullptr) {
   const Split groups(rows, most_rows);
   const int64_t together = panels_for(rows);
   for (int64_t panel = 0; panel < panels;) {
@@ -134,10 +170,11 @@ void multiply_block(const typename Product::Element* a, int64_t lda, int64_t row
     const int64_t bytes = after.bytes_per_step / groups.parts;
     for (int64_t group = 0; group < groups.parts; ++group) {
       const int64_t first = groups.begin(group), count = groups.begin(group + 1) - first;
-      strip_for<Product>(count, several)(
-          a + first * lda, lda, length, w + panel * panel_stride, panel_stride, c + first * ldc + panel * panel_width,
-          ldc, accumulate,
-          Ahead{static_cast<const char*>(after.words) + group * (length / Product::step) * bytes, bytes});
+      const auto* upcoming = static_cast<const char*>(after.words) + group * (length / Product::step) * bytes;
+      Ahead ahead{upcoming, bytes, nullptr, 0};
+      if (fetches != nullptr) fetches->deal(&ahead);
+      strip_for<Product>(count, several)(a + first * lda, lda, length, w + panel * panel_stride, panel_stride,
+                                         c + first * ldc + panel * panel_width, ldc, accumulate, ahead);
     }
     panel += several ? together : 1;
   }
@@ -208,13 +245,16 @@ inline float* output_of(const Matmul& m, const Piece& piece) {
 // For products that take `a` and the weights as they lie.
 template <class Product>
 void multiply(const Matmul& m, PanelAt<typename Product::Word> panel_at) {
+  const int64_t strips_of_rows = (m.rows + most_rows - 1) / most_rows;
+  const int64_t blocks = (m.k_end - m.k_begin + block_length - 1) / block_length;
+  Fetches fetches(m, strips_of_rows * (m.panel_end - m.panel_begin) * blocks);
   for_each_piece(m, rows_in_cache, [&](const Piece& piece) {
     const auto* a = static_cast<const typename Product::Element*>(m.a) + piece.row * m.lda + (piece.k - m.k_begin);
     const auto* w = panel_at(*m.w, piece.panel, piece.k);
     const int64_t panel_stride = piece.panels > 1 ? panel_at(*m.w, piece.panel + 1, piece.k) - w : 0;
     multiply_block<Product>(a, m.lda, piece.rows, piece.k_end - piece.k, w, panel_stride, piece.panels,
                             output_of(m, piece), m.ldc, m.accumulate || piece.k > m.k_begin,
-                            words_after(m, piece, panel_at));
+                            words_after(m, piece, panel_at), &fetches);
   });
 }
 

@@ -1,0 +1,189 @@
+// LoRA's two products: against sums in double precision, and every row against itself alone.
+#include <numeric>
+
+#include "kernels/factor_bank.h"
+#include "support.h"
+
+namespace moxie::kernels::test {
+namespace {
+
+class LoraTest : public testing::TestWithParam<const Kernels*> {};
+
+// A factor of two sets, of which the second is used: the first set's panels and the padding must not matter.
+struct Factor {
+  std::vector<float> values;
+  FactorBank bank;
+  int64_t n, k;
+
+  Factor(std::mt19937& generator, int64_t width, int64_t n_, int64_t k_)
+      : values(random_floats(generator, n_ * k_)), bank(width, 2, n_, k_), n(n_), k(k_) {
+    const std::vector<float> other(values.size(), not_a_number);
+    bank.pack(0, 0, n, 0, k, other.data(), k);
+    bank.pack(1, 0, n, 0, k, values.data(), k);
+  }
+  [[nodiscard]] float at(int64_t row, int64_t column) const { return values[static_cast<size_t>(row * k + column)]; }
+};
+
+std::vector<int32_t> shuffled_rows(std::mt19937& generator, int64_t rows) {
+  std::vector<int32_t> result(static_cast<size_t>(rows));
+  std::iota(result.begin(), result.end(), 0);
+  std::shuffle(result.begin(), result.end(), generator);
+  return result;
+}
+
+struct Shrink {
+  const Factor& a;
+  const std::vector<float>& x;
+  int64_t ldx;
+
+  // z of the rows that `rows_of` names.
+  [[nodiscard]] std::vector<float> run(const Kernels& kernels, const int32_t* rows_of, int64_t rows, int64_t k_begin,
+                                       int64_t k_end) const {
+    const int64_t ldz = a.bank.panels() * shrink_panel_width + 3;
+    std::vector<float> z(static_cast<size_t>(rows * ldz), not_a_number);
+    LoraShrink s;
+    s.x = x.data() + k_begin;
+    s.ldx = ldx;
+    s.rows_of = rows_of;
+    s.rows = rows;
+    s.a = a.bank.panels_of(1);
+    s.k_begin = k_begin;
+    s.k_end = k_end;
+    s.z = z.data();
+    s.ldz = ldz;
+    kernels.lora_shrink(s);
+    std::vector<float> result;
+    for (int64_t row = 0; row < rows; ++row) {
+      const float* from = z.data() + row * ldz;
+      for (int64_t j = a.n; j < ldz - 3; ++j) EXPECT_EQ(from[j], 0.0F) << "padding";
+      for (int64_t j = ldz - 3; j < ldz; ++j) EXPECT_TRUE(std::isnan(from[j])) << "behind the panels";
+      result.insert(result.end(), from, from + a.n);
+    }
+    return result;
+  }
+};
+
+TEST_P(LoraTest, ShrinkAgreesWithDoublePrecision) {
+  std::mt19937 generator(21);
+  for (int i = 0; i < 120; ++i) {
+    const int64_t rows = random_between(generator, 1, 40), rank = random_between(generator, 1, 40);
+    const int64_t k = random_between(generator, 1, i % 4 == 0 ? 2600 : 300), ldx = k + random_between(generator, 0, 5);
+    const int64_t k_begin = random_between(generator, 0, (k - 1) / 128) * 128;
+    SCOPED_TRACE(testing::Message() << rows << " rows, rank " << rank << ", k " << k_begin << " .. " << k);
+    const Factor a(generator, shrink_panel_width, rank, k);
+    const std::vector<float> x = random_floats(generator, rows * ldx);
+    const std::vector<int32_t> rows_of = shuffled_rows(generator, rows);
+    const std::vector<float> z = Shrink{a, x, ldx}.run(*GetParam(), rows_of.data(), rows, k_begin, k);
+    for (int64_t row = 0; row < rows; ++row) {
+      const float* from = x.data() + rows_of[static_cast<size_t>(row)] * ldx;
+      for (int64_t j = 0; j < rank; ++j) {
+        double sum = 0, norm_x = 0, norm_a = 0;
+        for (int64_t c = k_begin; c < k; ++c) {
+          sum += double{from[c]} * a.at(j, c);
+          norm_x += double{from[c]} * from[c];
+          norm_a += double{a.at(j, c)} * a.at(j, c);
+        }
+        ASSERT_NEAR(z[static_cast<size_t>(row * rank + j)], sum, 8 * epsilon * std::sqrt(norm_x * norm_a))
+            << "row " << row << ", rank " << j;
+      }
+    }
+  }
+}
+
+TEST_P(LoraTest, ShrinkOfARowDoesNotDependOnTheOthers) {
+  std::mt19937 generator(22);
+  constexpr int64_t rows = 29, rank = 21, k = 2500;
+  const Factor a(generator, shrink_panel_width, rank, k);
+  const std::vector<float> x = random_floats(generator, rows * k);
+  const Shrink shrink{a, x, k};
+  const std::vector<float> together = shrink.run(*GetParam(), nullptr, rows, 0, k);
+  for (int count = 1; count < rows; ++count) {
+    for (int32_t first = 0; first + count <= rows; first += count) {
+      std::vector<int32_t> some(static_cast<size_t>(count));
+      std::iota(some.begin(), some.end(), first);
+      const std::vector<float> z = shrink.run(*GetParam(), some.data(), count, 0, k);
+      ASSERT_EQ(std::memcmp(z.data(), together.data() + first * rank, z.size() * sizeof(float)), 0)
+          << count << " rows from " << first;
+    }
+  }
+}
+
+struct Expand {
+  const Factor& b;
+  const std::vector<float>& z;
+
+  // `to` has a column more than the panels, which must stay.
+  void run(const Kernels& kernels, int64_t first, int64_t rows, const float* from, int64_t ld_from,
+           const int32_t* from_rows, float* to, int64_t ld_to, const int32_t* to_rows) const {
+    LoraExpand e;
+    e.z = z.data() + first * b.k;
+    e.ldz = b.k;
+    e.rows = rows;
+    e.rank = b.k;
+    e.b = b.bank.panels_of(1);
+    e.from = from;
+    e.ld_from = ld_from;
+    e.from_rows = from_rows;
+    e.to = to;
+    e.ld_to = ld_to;
+    e.to_rows = to_rows;
+    e.first_row = from_rows == nullptr && to_rows == nullptr ? 0 : 5;
+    kernels.lora_expand(e);
+  }
+};
+
+TEST_P(LoraTest, ExpandAgreesWithDoublePrecision) {
+  std::mt19937 generator(23);
+  for (int i = 0; i < 150; ++i) {
+    const int64_t rows = random_between(generator, 1, 40), rank = random_between(generator, 1, 70);
+    const int64_t out = random_between(generator, 1, 200), width = (out + 31) / 32 * 32, ld = width + 1;
+    SCOPED_TRACE(testing::Message() << rows << " rows, rank " << rank << ", " << out << " columns");
+    const Factor b(generator, expand_panel_width, out, rank);
+    const std::vector<float> z = random_floats(generator, rows * rank), from = random_floats(generator, rows * ld);
+    std::vector<float> to(static_cast<size_t>(rows * ld), -7.0F);
+    std::vector<int32_t> from_rows = shuffled_rows(generator, rows), to_rows = shuffled_rows(generator, rows);
+    for (auto* list : {&from_rows, &to_rows}) {
+      for (int32_t& row : *list) row += 5;
+    }
+    const bool in_place = i % 3 == 0;
+    if (in_place) to = from, to_rows = from_rows;
+    Expand{b, z}.run(*GetParam(), 0, rows, in_place ? to.data() : from.data(), ld, from_rows.data(), to.data(), ld,
+                     to_rows.data());
+    for (int64_t row = 0; row < rows; ++row) {
+      const float* before = from.data() + (from_rows[static_cast<size_t>(row)] - 5) * ld;
+      const float* found = to.data() + (to_rows[static_cast<size_t>(row)] - 5) * ld;
+      for (int64_t c = 0; c < out; ++c) {
+        double sum = 0, size = 0;
+        for (int64_t j = 0; j < rank; ++j) {
+          const double term = double{z[static_cast<size_t>(row * rank + j)]} * b.at(c, j);
+          sum += term;
+          size += std::abs(term);
+        }
+        ASSERT_NEAR(found[c], before[c] + sum, 2 * epsilon * (size + std::abs(before[c]))) << row << ", " << c;
+      }
+      ASSERT_EQ(found[width], in_place ? before[width] : -7.0F) << "behind the panels";
+    }
+  }
+}
+
+TEST_P(LoraTest, ExpandOfARowDoesNotDependOnTheOthers) {
+  std::mt19937 generator(24);
+  constexpr int64_t rows = 21, rank = 16, out = 160;
+  const Factor b(generator, expand_panel_width, out, rank);
+  const std::vector<float> z = random_floats(generator, rows * rank), from = random_floats(generator, rows * out);
+  std::vector<float> together(from.size());
+  Expand{b, z}.run(*GetParam(), 0, rows, from.data(), out, nullptr, together.data(), out, nullptr);
+  for (int64_t count = 1; count < rows; ++count) {
+    std::vector<float> apart(from.size());
+    for (int64_t first = 0; first < rows; first += count) {
+      Expand{b, z}.run(*GetParam(), first, std::min(count, rows - first), from.data() + first * out, out, nullptr,
+                       apart.data() + first * out, out, nullptr);
+    }
+    ASSERT_EQ(std::memcmp(apart.data(), together.data(), apart.size() * sizeof(float)), 0) << count << " at once";
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, LoraTest, testing::ValuesIn(usable_entries()), name_of_entry);
+
+}  // namespace
+}  // namespace moxie::kernels::test
