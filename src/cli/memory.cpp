@@ -6,16 +6,24 @@
 #include "cli/table.h"
 
 namespace moxie::cli {
+namespace {
 
-int64_t available_memory() {
-  std::ifstream file("/proc/meminfo");
+// Of a line "KEY 123 kB".
+int64_t bytes_after(const char* path, const std::string& key, int64_t otherwise) {
+  std::ifstream file(path);
   std::string word;
   while (file >> word) {
     int64_t kibibytes = 0;
-    if (word == "MemAvailable:" && file >> kibibytes) return kibibytes * 1024;
+    if (word == key && file >> kibibytes) return kibibytes * 1024;
   }
-  return -1;
+  return otherwise;
 }
+
+}  // namespace
+
+int64_t available_memory() { return bytes_after("/proc/meminfo", "MemAvailable:", -1); }
+
+int64_t resident_memory() { return bytes_after("/proc/self/status", "VmRSS:", 0); }
 
 void require_memory(int64_t needed, const std::string& what) {
   const int64_t available = available_memory();

@@ -11,26 +11,38 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 
+const std::vector<std::vector<std::string>> kCommands{{"generate"},
+                                                      {"perplexity"},
+                                                      {"routes"},
+                                                      {"info"},
+                                                      {"parity"},
+                                                      {"bench", "ffn"},
+                                                      {"bench", "adapters"},
+                                                      {"bench", "model"},
+                                                      {"bench", "compare"},
+                                                      {"bench", "machine"},
+                                                      {"kernels"}};
+
 TEST(CommandLine, HelpOfEveryCommandHasExamples) {
-  const std::vector<std::vector<std::string>> commands{{},       {"generate"}, {"perplexity"},   {"routes"},
-                                                       {"info"}, {"parity"},   {"bench", "ffn"}, {"kernels"}};
+  auto commands = kCommands;
+  commands.emplace_back();
+  commands.push_back({"bench"});
   for (auto command : commands) {
     command.emplace_back("--help");
     const auto finished = run_program(command);
-    EXPECT_EQ(finished.status, 0) << command.front();
-    EXPECT_THAT(finished.output, HasSubstr("Examples:")) << command.front();
-    EXPECT_THAT(finished.errors, IsEmpty()) << command.front();
+    EXPECT_EQ(finished.status, 0) << testing::PrintToString(command);
+    EXPECT_THAT(finished.output, HasSubstr("Examples:")) << testing::PrintToString(command);
+    EXPECT_THAT(finished.errors, IsEmpty()) << testing::PrintToString(command);
   }
 }
 
 TEST(CommandLine, EveryCommandChoosesItsMachine) {
-  for (const std::vector<std::string>& command : std::vector<std::vector<std::string>>{
-           {"generate"}, {"perplexity"}, {"routes"}, {"info"}, {"parity"}, {"bench", "ffn"}, {"kernels"}}) {
+  for (const auto& command : kCommands) {
     auto arguments = command;
     arguments.emplace_back("--help");
     const auto help = run_program(arguments).output;
     for (const char* option : {"--isa", "--backend", "--threads", "--verbose", "--json"}) {
-      EXPECT_THAT(help, HasSubstr(option)) << command.front();
+      EXPECT_THAT(help, HasSubstr(option)) << testing::PrintToString(command);
     }
   }
 }
@@ -82,8 +94,20 @@ INSTANTIATE_TEST_SUITE_P(
         Broken{{"routes", "--model", kLlama}, "--text"},
         Broken{{"routes", "--model", kLlama, "--windows", kKjv, kKjv}, "one --windows"},
         Broken{{"bench", "ffn", "--top-k", "3", "--experts", "2"}, "--top-k 3 of 2"},
-        Broken{{"bench", "ffn", "--tokens", "1,none"}, "--tokens"},
-        Broken{{"bench", "ffn", "--versus", "gpu"}, "gpu"}));
+        Broken{{"bench", "ffn", "--tokens", "1,none"}, "--tokens"}, Broken{{"bench", "ffn", "--versus", "gpu"}, "gpu"},
+        Broken{{"bench", "ffn", "--preset", "gpt-9"}, "gpt-9"}, Broken{{"bench", "ffn", "--seconds", "0"}, "--seconds"},
+        Broken{{"bench", "compare", "--contenders", "native,gpu"}, "gpu"},
+        Broken{{"bench", "compare", "--contenders", "native:sse9"}, "sse9"},
+        Broken{{"bench", "compare", "--contenders", "native:"}, "instruction set"},
+        Broken{{"bench", "compare", "--contenders", "native"}, "two"},
+        Broken{{"bench", "compare", "--contenders", "native,native"}, "twice"},
+        Broken{{"bench", "adapters", "--preset", "tiny-mixtral"}, "dense"},
+        Broken{{"bench", "adapters", "--adapter-top-k", "9"}, "--adapter-top-k 9 of 8"},
+        Broken{{"bench", "adapters", "--kinds", "ia3"}, "ia3"},
+        Broken{{"bench", "adapters", "--counts", "-1"}, "--counts"}, Broken{{"bench", "model"}, "DIR"},
+        Broken{{"bench", "model", kLlama, "--batch", "0"}, "--batch"},
+        Broken{{"bench", "model", kLlama, "--adapter", "a:b=" + kMixlora}, "colon"},
+        Broken{{"bench", "machine", "--mebibytes", "0"}, "--mebibytes"}));
 
 #if MOXIE_HAVE_SENTENCEPIECE
 TEST(CommandLine, GenerateWantsAPrompt) {
