@@ -1,6 +1,5 @@
 #include "cli/bench/workload.h"
 
-#include <algorithm>
 #include <chrono>
 #include <set>
 
