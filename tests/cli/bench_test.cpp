@@ -114,7 +114,9 @@ TEST(BenchFfn, ArithmeticIsHeldAgainstTheKernelsOwnInstructionSet) {
   };
   EXPECT_EQ(limit({"--isa", "portable"}), "portable: sse2 mul, add");
   const auto isa = machine_isa();
-  if (isa != "portable") EXPECT_EQ(limit({"--isa", "avx2"}), "avx2: avx2 fma");
+  if (isa != "portable") {
+    EXPECT_EQ(limit({"--isa", "avx2"}), "avx2: avx2 fma");
+  }
   if (isa == "avx512_bf16" || isa == "amx") {
     EXPECT_EQ(limit({"--isa", "avx512_bf16"}), "avx512_bf16: vdpbf16ps");
     EXPECT_EQ(limit({"--isa", "avx512_bf16", "--weights", "f32"}), "avx512_bf16: avx512 fma");

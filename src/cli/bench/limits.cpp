@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstring>
 
@@ -24,19 +25,29 @@ constexpr int64_t kReadPiece = int64_t{1} << 20;  // bytes between two looks at 
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
+// Threads that load the machine together: none of them measures while another has not begun or is done already.
+struct Together {
+  explicit Together(int size) : threads(size) {}
+  int threads;
+  std::atomic<int> begun{0}, done{0};
+};
+
 // Calls piece() for a warm-up and then for at least `seconds`; what the pieces then returned, for each second.
 template <typename Piece>
-double rate_of(double seconds, Piece piece) {
-  auto begin = Clock::now();
+double rate_of(double seconds, Together& together, Piece piece) {
   const double warm_up = std::max(kLeastWarmUp, kWarmUp * seconds);
-  while (seconds_since(begin) < warm_up) piece();
+  auto begin = Clock::now();
+  together.begun.fetch_add(1);
+  while (seconds_since(begin) < warm_up || together.begun.load() < together.threads) piece();
   begin = Clock::now();
-  double done = 0;
-  for (;;) {
-    done += piece();
-    const double spent = seconds_since(begin);
-    if (spent >= seconds) return done / spent;
-  }
+  double work = 0, spent = 0;
+  do {
+    work += piece();
+    spent = seconds_since(begin);
+  } while (spent < seconds);
+  together.done.fetch_add(1);
+  while (together.done.load() < together.threads) piece();
+  return work / spent;
 }
 
 double sum(const std::vector<double>& values) {
@@ -86,10 +97,10 @@ class CacheOperands {
     weights_ = pages_.data() + (activations + kLine - 1) / kLine * kLine;
   }
 
-  double rate(double seconds) const {
+  double rate(double seconds, Together& together) const {
     const int64_t pieces = panels_ > 1 ? 1 : 16;
     int64_t panel = 0;
-    return rate_of(seconds, [&] {
+    return rate_of(seconds, together, [&] {
       for (int64_t piece = 0; piece < pieces; ++piece) {
         multiplier_.from_memory(pages_.data(), weights_ + panel * panel_bytes(), steps_);
         panel = panel + 1 < panels_ ? panel + 1 : 0;
@@ -107,10 +118,10 @@ class CacheOperands {
   const char* weights_ = nullptr;
 };
 
-double multiply_in_registers(const Multiplier& multiplier, double seconds) {
+double multiply_in_registers(const Multiplier& multiplier, double seconds, Together& together) {
   // About 10 microseconds between two looks at the clock.
   const auto steps = static_cast<int64_t>(kOperationsPerLook / multiplier.step_operations) + 1;
-  return rate_of(seconds, [&] {
+  return rate_of(seconds, together, [&] {
     multiplier.in_registers(steps);
     return static_cast<double>(steps) * multiplier.step_operations;
   });
@@ -150,13 +161,15 @@ const char* name_of(Operands operands) {
 
 double multiply_rate(Team& team, int threads, const Multiplier& multiplier, Operands operands, double seconds) {
   std::vector<double> rates(static_cast<size_t>(threads));
+  Together together(threads);
   std::vector<std::unique_ptr<CacheOperands>> in_cache(rates.size());
   if (operands != Operands::kRegisters) {
     for (auto& mine : in_cache) mine = std::make_unique<CacheOperands>(multiplier, operands);
   }
   team.run(threads, [&](int thread) {
     const auto& mine = in_cache[static_cast<size_t>(thread)];
-    rates[static_cast<size_t>(thread)] = mine ? mine->rate(seconds) : multiply_in_registers(multiplier, seconds);
+    rates[static_cast<size_t>(thread)] =
+        mine ? mine->rate(seconds, together) : multiply_in_registers(multiplier, seconds, together);
   });
   return sum(rates) / 1e9;
 }
@@ -182,9 +195,14 @@ ReadMemory::ReadMemory(Team& team, PageKind kind, mox_isa level, int64_t bytes)
   const int64_t part = pages_.bytes() / team.size() / unit * unit;
   if (part == 0) throw Failure("the memory to read is too small for its threads");
   for (int thread = 0; thread < team.size(); ++thread) parts_.push_back({pages_.data() + thread * part, part});
+  // No two pages alike: a hypervisor may keep one copy of those.
   team.run(team.size(), [&](int thread) {
     const auto& mine = parts_[static_cast<size_t>(thread)];
-    std::memset(mine.begin, 1, static_cast<size_t>(mine.bytes));
+    uint64_t state = static_cast<uint64_t>(thread) + 1;
+    for (int64_t at = 0; at < mine.bytes; at += static_cast<int64_t>(sizeof state)) {
+      state = state * 6364136223846793005U + 1442695040888963407U;  // Knuth's MMIX generator
+      std::memcpy(mine.begin + at, &state, sizeof state);
+    }
   });
 }
 
@@ -193,11 +211,12 @@ double ReadMemory::read_rate(int threads, ReadPattern pattern, double seconds) {
   const Reader reader = pattern.prefetching ? readers_.prefetching[index] : readers_.plain[index];
   const int64_t streams = pattern.streams();
   std::vector<double> rates(static_cast<size_t>(threads));
+  Together together(threads);
   team_.run(threads, [&](int thread) {
     auto& part = parts_[static_cast<size_t>(thread)];
     const int64_t distance = part.bytes / streams;
     int64_t at = part.at / streams / kReadStep * kReadStep;
-    rates[static_cast<size_t>(thread)] = rate_of(seconds, [&] {
+    rates[static_cast<size_t>(thread)] = rate_of(seconds, together, [&] {
       if (at >= distance) at = 0;
       const int64_t bytes = std::min(kReadPiece / streams, distance - at);
       reader(part.begin + at, distance, bytes);
@@ -211,11 +230,12 @@ double ReadMemory::read_rate(int threads, ReadPattern pattern, double seconds) {
 
 double ReadMemory::copy_rate(int threads, double seconds) {
   std::vector<double> rates(static_cast<size_t>(threads));
+  Together together(threads);
   team_.run(threads, [&](int thread) {
     const auto& part = parts_[static_cast<size_t>(thread)];
     const int64_t half = part.bytes / 2;
     int64_t at = 0;
-    rates[static_cast<size_t>(thread)] = rate_of(seconds, [&] {
+    rates[static_cast<size_t>(thread)] = rate_of(seconds, together, [&] {
       if (at >= half) at = 0;
       // Large enough for memcpy to take the way it has for what does not fit the caches.
       const int64_t bytes = std::min(int64_t{64} << 20, half - at);
