@@ -1,3 +1,4 @@
+#include "api/batch.h"
 #include "api/call.h"
 #include "api/handles.h"
 
@@ -11,10 +12,11 @@ mox_sequence* create(std::shared_ptr<const void> owner, const moxie::transformer
   if (given.first_position < 0 || given.first_position > (int64_t{1} << 40)) {
     throw moxie::invalid_argument("first_position is " + std::to_string(given.first_position) + "; expected 0 or more");
   }
+  moxie::api::require_hidden_dtype(given.kv, "kv");
+  const moxie::transformer::CacheShape shape{layers, geometry.kv_heads, geometry.head_dim, given.kv};
   auto handle = std::make_unique<mox_sequence>();
   handle->owner = std::move(owner);
-  handle->sequence =
-      std::make_unique<moxie::transformer::Sequence>(layers, geometry.cache_width(), given.first_position);
+  handle->sequence = std::make_unique<moxie::transformer::Sequence>(shape, given.first_position);
   return handle.release();
 }
 
@@ -64,6 +66,19 @@ mox_status mox_sequence_truncate(mox_sequence* sequence, int64_t length, mox_err
                                     std::to_string(of_call->length));
     }
     of_call->truncate(length);
+  });
+}
+
+mox_status mox_sequence_describe(const mox_sequence* sequence, mox_sequence_info* info, mox_error* error) {
+  return guard(error, [&] {
+    moxie::api::HeldSequences held;
+    const moxie::transformer::Sequence* of_call = held.hold(sequence, "sequence");
+    mox_sequence_info found{};
+    found.length = of_call->length;
+    found.first_position = of_call->first_position;
+    found.kv = of_call->cache.shape().dtype;
+    found.kv_bytes = of_call->cache.bytes();
+    moxie::api::write_struct(info, found, "mox_sequence_info");
   });
 }
 

@@ -22,6 +22,7 @@ struct GenerateOptions {
   int32_t top_k = 0;
   float top_p = 1;
   uint64_t seed = 0;
+  std::string kv;
 };
 
 // One prompt and what became of it.
@@ -109,7 +110,7 @@ class Generation {
       throw Failure("a prompt has " + std::to_string(length) + " tokens, and the model has " +
                     std::to_string(loaded_.info.max_positions) + " positions");
     }
-    prompt.sequence = make<Sequence>(mox_sequence_create, loaded_.model.get(), nullptr);
+    prompt.sequence = make_sequence(loaded_, options_.kv);
     auto sampler = defaults(mox_sampler_options_init);
     sampler.temperature = options_.temperature;
     sampler.top_k = options_.top_k;
@@ -264,6 +265,7 @@ void add_generate(CLI::App& application, Run& run) {
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
   command->add_option("--seed", options->seed, "Of the random choices; prompt i has seed + i")->capture_default_str();
+  add_kv_option(*command, options->kv);
   add_json_option(*command, options->common);
   add_common_options(*command, options->common);
   command->footer(

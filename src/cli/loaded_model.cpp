@@ -19,6 +19,19 @@ const NamedAdapter* LoadedModel::find(const std::string& name) const {
   return nullptr;
 }
 
+void add_kv_option(CLI::App& command, std::string& kv) {
+  kv = "f32";
+  command.add_option("--kv", kv, "How sequences hold keys and values: bf16 takes half the memory")
+      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->capture_default_str();
+}
+
+Sequence make_sequence(const LoadedModel& loaded, const std::string& kv) {
+  auto options = defaults(mox_sequence_options_init);
+  options.kv = kv == "bf16" ? MOX_BF16 : MOX_F32;
+  return make<Sequence>(mox_sequence_create, loaded.model.get(), &options);
+}
+
 LoadedModel load_model(const CommonOptions& common, const ModelOptions& options) {
   std::vector<std::pair<std::string, std::string>> named;
   for (const auto& given : options.adapters) {

@@ -34,6 +34,12 @@ struct LoadedModel {
   const NamedAdapter* find(const std::string& name) const;
 };
 
+// --kv.
+void add_kv_option(CLI::App& command, std::string& kv);
+
+// A sequence whose keys and values are held as --kv says.
+Sequence make_sequence(const LoadedModel& loaded, const std::string& kv);
+
 LoadedModel load_model(const CommonOptions& common, const ModelOptions& options);
 
 }  // namespace moxie::cli

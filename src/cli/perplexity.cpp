@@ -21,6 +21,7 @@ struct PerplexityOptions {
   CommonOptions common;
   ModelOptions model;
   WindowOptions windows;
+  std::string kv;
 };
 
 // -ln softmax(logits)[token]
@@ -34,7 +35,8 @@ double surprise(const float* logits, int64_t vocabulary, int32_t token) {
 // Everything runs in one call: for each window one sequence under each adapter.
 class Scorer {
  public:
-  Scorer(const LoadedModel& loaded, size_t window_tokens) : loaded_(loaded), predictions_(window_tokens - 1) {
+  Scorer(const LoadedModel& loaded, const std::string& kv, size_t window_tokens)
+      : loaded_(loaded), kv_(kv), predictions_(window_tokens - 1) {
     handles_.push_back(nullptr);
     for (const auto& adapter : loaded.adapters) handles_.push_back(adapter.handle.get());
     const auto rows = static_cast<int64_t>(handles_.size() * predictions_);
@@ -54,7 +56,7 @@ class Scorer {
     std::vector<mox_step> steps;
     for (size_t window = 0; window < count; ++window) {
       for (const auto* adapter : handles_) {
-        sequences.push_back(make<Sequence>(mox_sequence_create, loaded_.model.get(), nullptr));
+        sequences.push_back(make_sequence(loaded_, kv_));
         const auto rows = static_cast<int64_t>(predictions_);  // the last token predicts nothing
         steps.push_back({sequences.back().get(), adapter, windows[window].data(), rows,
                          logits_.data() + steps.size() * block, rows, 0});
@@ -91,6 +93,7 @@ class Scorer {
 
  private:
   const LoadedModel& loaded_;
+  const std::string& kv_;
   size_t predictions_;
   size_t windows_per_call_ = 1;
   size_t scored_ = 0;
@@ -99,8 +102,8 @@ class Scorer {
   std::vector<float> logits_;
 };
 
-std::vector<double> measure(const LoadedModel& loaded, const Windows& windows) {
-  Scorer scorer(loaded, windows.rows.front().size());
+std::vector<double> measure(const LoadedModel& loaded, const std::string& kv, const Windows& windows) {
+  Scorer scorer(loaded, kv, windows.rows.front().size());
   Progress progress(windows.name, static_cast<int64_t>(windows.rows.size()));
   for (size_t at = 0; at < windows.rows.size(); at += scorer.windows_per_call()) {
     const size_t count = std::min(scorer.windows_per_call(), windows.rows.size() - at);
@@ -114,7 +117,7 @@ int perplexity(const PerplexityOptions& options) {
   const auto loaded = load_model(options.common, options.model);
   const auto texts = read_windows(options.windows, options.model, loaded.info);
   std::vector<std::vector<double>> columns;
-  for (const auto& text : texts) columns.push_back(measure(loaded, text));
+  for (const auto& text : texts) columns.push_back(measure(loaded, options.kv, text));
 
   auto json = nlohmann::json::array();
   std::vector<std::string> heading{"perplexity"};
@@ -142,6 +145,7 @@ void add_perplexity(CLI::App& application, Run& run) {
   auto* command = application.add_subcommand("perplexity", "Measure how well a model and its adapters predict texts");
   add_model_options(*command, options->model);
   add_window_options(*command, options->windows);
+  add_kv_option(*command, options->kv);
   add_json_option(*command, options->common);
   add_common_options(*command, options->common);
   command->footer(

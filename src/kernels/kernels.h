@@ -1,10 +1,12 @@
 // The one interface between the rooms above and the arithmetic below.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "kernels/cache_layout.h"
 #include "kernels/packed_matrix.h"
 #include "moxie/runtime.h"
 
@@ -80,21 +82,36 @@ struct LoraExpand {
   int32_t first_row = 0;  // what both count from
 };
 
-// Attention of one query row group over one kv head: see transformer/attention.
+// Attention of consecutive rows of one sequence in the query heads that share a kv head.
+//
+// Row r stands at position first + r and sees itself and those before it, at most `window` in all (0: no limit).
+//
+// Bits: a row's result depends on its query and on keys and values of the positions it sees. Products run in ascending
+// dimension, sums over positions in ascending order by segments (cache_layout.h) that are added in ascending order;
+// within a segment the largest score so far is known block by block. Nothing beyond what a row sees is multiplied,
+// however many rows a call holds.
 struct Attend {
-  const float* query = nullptr;  // [head_dim]
-  int64_t head_dim = 0;
+  const float* query = nullptr;  // [rows][group][head_dim]
+  int64_t rows = 0, group = 0, head_dim = 0;
   float scale = 1;
-  // Keys and values of positions [begin, end), in blocks of `block_rows` positions that start at multiples of
-  // block_rows.
-  const float* const* key_blocks = nullptr;  // key_blocks[p / block_rows] + (p % block_rows) * stride
-  const float* const* value_blocks = nullptr;
-  int64_t block_rows = 0;
-  int64_t stride = 0;
-  int64_t begin = 0, end = 0;
-  float* scores = nullptr;  // scratch: end - begin rounded up to 64
-  float* output = nullptr;  // [head_dim]
+  int64_t first = 0;
+  int64_t window = 0;
+  DType dtype = MOX_F32;                     // of keys and values
+  const std::byte* const* blocks = nullptr;  // of the sequence, by position / cache_block
+  int64_t key_offset = 0, value_offset = 0;  // bytes from a block's start to this head's, as cache_layout.h has them
+  float* output = nullptr;                   // [rows][ldo]: heads of the group side by side
+  int64_t ldo = 0;
 };
+
+// The segments that any row of the call sees something of.
+struct Segments {
+  int64_t begin, end;
+};
+Segments segments_of(const Attend& a);
+
+// What attention over one segment leaves of one query: sums of weights in 16 lanes, the largest score (16 floats, of
+// which the first counts), and the weighted values.
+int64_t attend_state(int64_t head_dim);
 
 // One row of the table: everything the layers need of the arithmetic. Entries are static and immutable. Any number of
 // threads may call them at once. Only oneDNN's products throw (Error, MOX_INTERNAL).
@@ -121,7 +138,15 @@ struct Kernels {
 
   void (*softmax)(const float* x, int64_t count, float* probabilities);
   void (*rms_norm)(const float* x, const float* weight, double epsilon, int64_t count, float* y);
-  void (*attend)(const Attend&);
+
+  // All of it. scratch: 2 * rows * group states, aligned to 64 bytes.
+  void (*attend)(const Attend&, float* scratch);
+  // The same in parts, to the same bits: one segment into states [rows][group], and the states of all segments,
+  // [segments][rows][group] from segments_of().begin on, into the output. A query that sees nothing of a segment leaves
+  // its state there as it is.
+  void (*attend_segment)(const Attend&, int64_t segment, float* states);
+  void (*join_segments)(const Attend&, float* states);
+
   void (*to_bfloat16)(const float* x, int64_t count, bfloat16* y);
 };
 

@@ -10,5 +10,7 @@ void activate(mox_activation activation, const float* gate, const float* up, flo
               bool accumulate);
 void softmax(const float* x, int64_t count, float* probabilities);
 void rms_norm(const float* x, const float* weight, double epsilon, int64_t count, float* y);
-void attend(const Attend& a);
+void attend(const Attend& a, float* scratch);
+void attend_segment(const Attend& a, int64_t segment, float* states);
+void join_segments(const Attend& a, float* states);
 void to_bfloat16(const float* x, int64_t count, bfloat16* y);

@@ -6,11 +6,11 @@
 #include "kernels/body/vectors.inl"
 #include "kernels/body/math.inl"
 #include "kernels/body/elementwise.inl"
-#include "kernels/body/attend.inl"
 #include "kernels/body/router.inl"
 #include "kernels/body/matmul.inl"
 #include "kernels/body/matmul_widened.inl"
 #include "kernels/body/lora.inl"
+#include "kernels/body/attend.inl"
 // clang-format on
 
 void matmul_f32(const Matmul& m) { multiply<Float32Product>(m, floats_at); }

@@ -5,18 +5,15 @@
 
 namespace moxie::transformer {
 
-// Turns queries and keys by their positions, in place.
-//   q [rows][ldq], k [rows][ldk]
-void turn(const Context& context, const Geometry& geometry, const Steps& steps, float* q, int64_t ldq, float* k,
-          int64_t ldk);
-
-// Writes keys and values behind what the sequences hold in `layer`.
-void remember(const Context& context, const Geometry& geometry, int64_t layer, const Steps& steps, const float* k,
-              const float* v, int64_t ld);
+// Turns queries and keys by their positions; writes keys and values behind what the sequences hold in `layer`.
+//   q [rows][ldq], k and v [rows][ldk]
+//   queries  [kv_heads][rows][heads / kv_heads][head_dim]: receives the turned queries
+void remember(const Context& context, const Geometry& geometry, int64_t layer, const Steps& steps, const float* q,
+              int64_t ldq, const float* k, const float* v, int64_t ldk, float* queries);
 
 // out[row] = softmax(q k / sqrt(head_dim)) v over the rows each row may see: itself and those before it in its
-// sequence, at most `window` (0: all). out [rows][ldo]
+// sequence, at most `window` (0: all). queries as above, out [rows][ldo]
 void attend(const Context& context, const Geometry& geometry, int64_t layer, int64_t window, const Steps& steps,
-            const float* q, int64_t ldq, float* out, int64_t ldo);
+            const float* queries, float* out, int64_t ldo);
 
 }  // namespace moxie::transformer

@@ -50,10 +50,10 @@ void run_attention(const Context& context, const Geometry& geometry, const Block
                                                  {&block.k, "k_proj", &adapter::AttentionAdapter::k, k, ldk},
                                                  {&block.v, "v_proj", &adapter::AttentionAdapter::v, v, ldk}}};
   moe::run_linears(context, x, ldx, rows, inputs, ranges, kept);
-  turn(context, geometry, steps, q, ldq, k, ldk);
-  remember(context, geometry, layer, steps, k, v, ldk);
-  auto* mixed = workspace.take<float>(rows * ldq);
-  attend(context, geometry, layer, block.window, steps, q, ldq, mixed, ldq);
+  auto* queries = workspace.take<float>(rows * geometry.query_width());
+  remember(context, geometry, layer, steps, q, ldq, k, v, ldk, queries);
+  float* mixed = q;  // read no more
+  attend(context, geometry, layer, block.window, steps, queries, mixed, ldq);
   const std::array<moe::LinearJob, 1> output = {{{&block.o, "o_proj", &adapter::AttentionAdapter::o, y, ldy}}};
   moe::run_linears(context, mixed, ldq, rows, output, ranges, kept);
 }
@@ -78,17 +78,58 @@ Steps::Steps(const Context& context, const Geometry& geometry, std::span<const S
   pending_.reserve(static_cast<size_t>(switches));
   if (switches > 0) chosen_ = workspace.take<int32_t>(layers * rows_);
   sequence_rows_ = workspace.take<moe::SequenceRows>(static_cast<int64_t>(pieces.size()));
-  angles_ = geometry.rope.rotary_dim / 2;
+  make_room();
+  cut_at_blocks();
+  turn_positions(geometry.rope);
+}
+
+void Steps::make_room() {
+  const auto count = static_cast<int64_t>(pieces_.size());
+  context_.team.run(count, [&](int64_t index, int) {
+    const StepRows& piece = pieces_[static_cast<size_t>(index)];
+    const int64_t held = piece.sequence->length;
+    piece.sequence->cache.prepare(held, held + piece.end - piece.begin);
+  });
+  blocks_ = context_.workspace.take<const std::byte* const*>(count);
+  for (int64_t i = 0; i < count; ++i) {
+    const Cache& cache = pieces_[static_cast<size_t>(i)].sequence->cache;
+    auto** blocks = context_.workspace.take<const std::byte*>(cache.blocks());
+    for (int64_t b = 0; b < cache.blocks(); ++b) blocks[b] = cache.block(b);
+    blocks_[i] = blocks;
+  }
+}
+
+void Steps::cut_at_blocks() {
+  constexpr int64_t length = kernels::cache_block;
+  int64_t most = 0;
+  for (const StepRows& piece : pieces_) most += (piece.end - piece.begin) / length + 2;
+  runs_ = context_.workspace.take<BlockRun>(most);
+  for (const StepRows& piece : pieces_) {
+    for (int64_t row = piece.begin; row < piece.end;) {
+      const int64_t position = piece.sequence->length + row - piece.begin;
+      const int64_t end = std::min(piece.end, row + length - position % length);
+      runs_[run_count_++] = {&piece, row, end};
+      row = end;
+    }
+  }
+}
+
+void Steps::turn_positions(const checkpoint::Rope& rope) {
+  Workspace& workspace = context_.workspace;
+  angles_ = rope.rotary_dim / 2;
   cos_ = workspace.take<float>(rows_ * angles_);
   sin_ = workspace.take<float>(rows_ * angles_);
-  const bool by_length = depends_on_length(geometry.rope);
-  const Frequencies common = by_length ? Frequencies{} : frequencies(geometry.rope, 0);
-  context.team.run(static_cast<int64_t>(pieces.size()), [&](int64_t index, int) {
-    const StepRows& piece = pieces_[static_cast<size_t>(index)];
-    const int64_t position = piece.sequence->first_position + piece.sequence->length;
-    const Frequencies own = by_length ? frequencies(geometry.rope, position + piece.end - piece.begin) : Frequencies{};
-    for (int64_t row = piece.begin; row < piece.end; ++row) {
-      rotation(by_length ? own : common, position + row - piece.begin, cos_ + row * angles_, sin_ + row * angles_);
+  const bool by_length = depends_on_length(rope);
+  auto* memory = workspace.take<double>(angles_ * (by_length ? run_count_ : 1));
+  const Frequencies common = by_length ? Frequencies{} : frequencies(rope, 0, memory);
+  context_.team.run(run_count_, [&](int64_t index, int) {
+    const BlockRun& run = runs_[index];
+    const StepRows& piece = *run.piece;
+    const int64_t position = piece.sequence->first_position + piece.sequence->length - piece.begin;
+    const Frequencies own =
+        by_length ? frequencies(rope, position + piece.end, memory + index * angles_) : Frequencies{};
+    for (int64_t row = run.begin; row < run.end; ++row) {
+      rotation(by_length ? own : common, position + row, cos_ + row * angles_, sin_ + row * angles_);
     }
   });
 }
@@ -120,7 +161,9 @@ void Steps::prepare_commit() {
     if (memory.adapter != pending.piece->adapter->id) {
       memory = {pending.piece->adapter->id, sequence.length, {}, std::vector<int64_t>(pending.experts)};
     }
-    memory.chosen.reserve(memory.chosen.size() + static_cast<size_t>(pending.piece->end - pending.piece->begin));
+    // By doubling, for a token at a time.
+    const size_t needed = memory.chosen.size() + static_cast<size_t>(pending.piece->end - pending.piece->begin);
+    if (needed > memory.chosen.capacity()) memory.chosen.reserve(std::max(needed, 2 * memory.chosen.capacity()));
   }
 }
 

@@ -2,6 +2,7 @@
 // residual.
 #pragma once
 
+#include <cstddef>
 #include <span>
 #include <vector>
 
@@ -39,13 +40,22 @@ struct StepRows {
   int64_t begin = 0, end = 0;
 };
 
-// What a call's blocks share. Sequences do not move until commit().
+// Rows of a piece that one block of the cache takes.
+struct BlockRun {
+  const StepRows* piece = nullptr;
+  int64_t begin = 0, end = 0;
+};
+
+// What a call's blocks share. Sequences do not move until commit(), but from the start they have room for the rows.
 class Steps {
  public:
   Steps(const Context& context, const Geometry& geometry, std::span<const StepRows> pieces, int64_t layers);
 
   [[nodiscard]] int64_t rows() const { return rows_; }
   [[nodiscard]] std::span<const StepRows> pieces() const { return pieces_; }
+  [[nodiscard]] std::span<const BlockRun> runs() const { return {runs_, static_cast<size_t>(run_count_)}; }
+  // The blocks of a piece's cache.
+  [[nodiscard]] const std::byte* const* blocks(const StepRows& piece) const { return blocks_[&piece - pieces_.data()]; }
   [[nodiscard]] const float* cos(int64_t row) const { return cos_ + row * angles_; }
   [[nodiscard]] const float* sin(int64_t row) const { return sin_ + row * angles_; }
 
@@ -64,9 +74,16 @@ class Steps {
     int32_t experts;
   };
 
+  void make_room();
+  void cut_at_blocks();
+  void turn_positions(const checkpoint::Rope& rope);
+
   const Context& context_;
   std::span<const StepRows> pieces_;
   int64_t rows_ = 0;
+  BlockRun* runs_ = nullptr;
+  int64_t run_count_ = 0;
+  const std::byte* const** blocks_ = nullptr;  // [pieces]
   int64_t angles_ = 0;
   float* cos_ = nullptr;
   float* sin_ = nullptr;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <vector>
 
 namespace moxie::transformer {
 namespace {
@@ -10,12 +11,10 @@ namespace {
 using checkpoint::Rope;
 using checkpoint::RopeScaling;
 
-std::vector<double> plain(double theta, int64_t dim) {
-  std::vector<double> inverse(static_cast<size_t>(dim / 2));
+void plain(double theta, int64_t dim, std::span<double> inverse) {
   for (size_t i = 0; i < inverse.size(); ++i) {
     inverse[i] = 1.0 / std::pow(theta, 2.0 * static_cast<double>(i) / static_cast<double>(dim));
   }
-  return inverse;
 }
 
 // Dynamic NTK: a larger base once the sequence outgrows training.
@@ -26,8 +25,8 @@ double grown_theta(const Rope& rope, int64_t length) {
 }
 
 // Llama 3.1: long wavelengths are divided by the factor, short ones kept, those between interpolated.
-void scale_llama3(const Rope& rope, std::vector<double>* inverse) {
-  for (double& f : *inverse) {
+void scale_llama3(const Rope& rope, std::span<double> inverse) {
+  for (double& f : inverse) {
     const double turns = rope.original_positions * f / (2 * std::numbers::pi);
     const double smooth = std::clamp(
         (turns - rope.low_frequency_factor) / (rope.high_frequency_factor - rope.low_frequency_factor), 0.0, 1.0);
@@ -36,7 +35,7 @@ void scale_llama3(const Rope& rope, std::vector<double>* inverse) {
 }
 
 // YaRN (arXiv 2309.00071): a ramp over dimensions from kept to interpolated frequencies.
-void scale_yarn(const Rope& rope, std::vector<double>* inverse) {
+void scale_yarn(const Rope& rope, std::span<double> inverse) {
   const auto dim = static_cast<double>(rope.rotary_dim);
   auto dimension_of = [&](double turns) {
     return dim * std::log(rope.original_positions / (turns * 2 * std::numbers::pi)) / (2 * std::log(rope.theta));
@@ -50,9 +49,9 @@ void scale_yarn(const Rope& rope, std::vector<double>* inverse) {
   low = std::max(low, 0.0);
   high = std::min(high, dim - 1);
   if (low == high) high += 0.001;
-  for (size_t i = 0; i < inverse->size(); ++i) {
+  for (size_t i = 0; i < inverse.size(); ++i) {
     const double interpolated = std::clamp((static_cast<double>(i) - low) / (high - low), 0.0, 1.0);
-    double& f = (*inverse)[i];
+    double& f = inverse[i];
     f = f / rope.factor * interpolated + f * (1 - interpolated);
   }
 }
@@ -63,28 +62,28 @@ bool depends_on_length(const Rope& rope) {
   return rope.scaling == RopeScaling::dynamic || rope.scaling == RopeScaling::longrope;
 }
 
-Frequencies frequencies(const Rope& rope, int64_t length) {
-  Frequencies result;
-  const double theta = rope.scaling == RopeScaling::dynamic ? grown_theta(rope, length) : rope.theta;
-  result.inverse = plain(theta, rope.rotary_dim);
+Frequencies frequencies(const Rope& rope, int64_t length, double* memory) {
+  const std::span<double> inverse(memory, static_cast<size_t>(rope.rotary_dim / 2));
+  Frequencies result{inverse};
+  plain(rope.scaling == RopeScaling::dynamic ? grown_theta(rope, length) : rope.theta, rope.rotary_dim, inverse);
   switch (rope.scaling) {
     case RopeScaling::none:
     case RopeScaling::dynamic:
       break;
     case RopeScaling::linear:
-      for (double& f : result.inverse) f /= rope.factor;
+      for (double& f : inverse) f /= rope.factor;
       break;
     case RopeScaling::llama3:
-      scale_llama3(rope, &result.inverse);
+      scale_llama3(rope, inverse);
       break;
     case RopeScaling::yarn:
-      scale_yarn(rope, &result.inverse);
+      scale_yarn(rope, inverse);
       result.scale = rope.attention_factor;
       break;
     case RopeScaling::longrope: {
       const bool beyond = static_cast<double>(length) > rope.original_positions;
       const std::vector<double>& each = beyond ? rope.long_factor : rope.short_factor;
-      for (size_t i = 0; i < result.inverse.size(); ++i) result.inverse[i] /= each[i];
+      for (size_t i = 0; i < inverse.size(); ++i) inverse[i] /= each[i];
       result.scale = rope.attention_factor;
       break;
     }
@@ -100,18 +99,20 @@ void rotation(const Frequencies& frequencies, int64_t position, float* cos, floa
   }
 }
 
-void rotate(const Rope& rope, const float* cos, const float* sin, float* head) {
+void rotate(const Rope& rope, const float* __restrict cos, const float* __restrict sin, int64_t head_dim,
+            const float* __restrict head, float* __restrict turned) {
   const int64_t half = rope.rotary_dim / 2;
-  const int64_t step = rope.interleaved ? 2 : 1;
-  const int64_t apart = rope.interleaved ? 1 : half;
-  for (int64_t i = 0; i < half; ++i) {
-    float* a = head + i * step;
-    float* b = a + apart;
-    const float first = *a;
-    const float second = *b;
-    *a = first * cos[i] - second * sin[i];
-    *b = second * cos[i] + first * sin[i];
+  if (rope.interleaved) {
+    for (int64_t i = 0; i < half; ++i) {
+      turned[2 * i] = head[2 * i] * cos[i] - head[2 * i + 1] * sin[i];
+      turned[2 * i + 1] = head[2 * i + 1] * cos[i] + head[2 * i] * sin[i];
+    }
+  } else {
+    // Two loops, so that the compiler takes vectors of both.
+    for (int64_t i = 0; i < half; ++i) turned[i] = head[i] * cos[i] - head[half + i] * sin[i];
+    for (int64_t i = 0; i < half; ++i) turned[half + i] = head[half + i] * cos[i] + head[i] * sin[i];
   }
+  for (int64_t i = rope.rotary_dim; i < head_dim; ++i) turned[i] = head[i];
 }
 
 }  // namespace moxie::transformer

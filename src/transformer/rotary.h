@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
+#include <span>
 
 #include "checkpoint/architecture.h"
 
@@ -10,10 +10,11 @@ namespace moxie::transformer {
 
 // Angles per position, for a sequence that is `length` positions long so far (dynamic and longrope look at it).
 struct Frequencies {
-  std::vector<double> inverse;  // [rotary_dim / 2]
-  double scale = 1;             // multiplies cos and sin
+  std::span<const double> inverse;  // [rotary_dim / 2]
+  double scale = 1;                 // multiplies cos and sin
 };
-Frequencies frequencies(const checkpoint::Rope& rope, int64_t length);
+// memory: of rotary_dim / 2 numbers, which the result refers to.
+Frequencies frequencies(const checkpoint::Rope& rope, int64_t length, double* memory);
 
 // Whether frequencies depend on how long the sequence is.
 bool depends_on_length(const checkpoint::Rope& rope);
@@ -21,7 +22,8 @@ bool depends_on_length(const checkpoint::Rope& rope);
 // cos and sin of one position, scale included: [rotary_dim / 2] each.
 void rotation(const Frequencies& frequencies, int64_t position, float* cos, float* sin);
 
-// Turns one head's leading dimensions in place.
-void rotate(const checkpoint::Rope& rope, const float* cos, const float* sin, float* head);
+// turned = a head with its leading dimensions turned; both [head_dim], apart from each other.
+void rotate(const checkpoint::Rope& rope, const float* cos, const float* sin, int64_t head_dim, const float* head,
+            float* turned);
 
 }  // namespace moxie::transformer

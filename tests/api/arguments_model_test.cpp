@@ -158,12 +158,62 @@ TEST_F(ModelArguments, Sequences) {
   mox_sequence_options_init(&options, sizeof(options));
   options.first_position = -1;
   refused(MOX_INVALID_ARGUMENT, "first_position is -1", mox_sequence_create, model_.get(), &options, &out);
+  options.first_position = 0;
+  options.kv = MOX_F16;
+  refused(MOX_INVALID_ARGUMENT, "kv is float16; expected float32 or bfloat16", mox_sequence_create, model_.get(),
+          &options, &out);
+  options.kv = static_cast<mox_dtype>(77);
+  refused(MOX_INVALID_ARGUMENT, "kv is ", mox_sequence_create, model_.get(), &options, &out);
   options.struct_size = 2;
   refused(MOX_INVALID_ARGUMENT, "struct_size is 2", mox_sequence_create, model_.get(), &options, &out);
   refused(MOX_INVALID_ARGUMENT, "sequence is NULL", mox_sequence_fork, nullptr, &out);
   refused(MOX_INVALID_ARGUMENT, "fork is NULL", mox_sequence_fork, first_.get(), nullptr);
   EXPECT_EQ(out, untouched_handle<mox_sequence>());
   mox_sequence_free(nullptr);
+}
+
+TEST_F(ModelArguments, DescribeSequence) {
+  mox_sequence_info info{};
+  info.struct_size = sizeof(info);
+  refused(MOX_INVALID_ARGUMENT, "sequence is NULL", mox_sequence_describe, nullptr, &info);
+  refused(MOX_INVALID_ARGUMENT, "mox_sequence_info is NULL", mox_sequence_describe, first_.get(), nullptr);
+  info.struct_size = 2;
+  refused(MOX_INVALID_ARGUMENT, "struct_size is 2", mox_sequence_describe, first_.get(), &info);
+
+  const mox_model_info model = describe(model_);
+  const int64_t elements_of_64 = int64_t{64} * 2 * model.layers * model.kv_heads * ((model.head_dim + 15) / 16 * 16);
+  info = describe(first_);
+  EXPECT_EQ(info.length, 3);
+  EXPECT_EQ(info.first_position, 0);
+  EXPECT_EQ(info.kv, MOX_F32);
+  EXPECT_EQ(info.kv_bytes, elements_of_64 * 4);
+
+  mox_sequence_options options;
+  mox_sequence_options_init(&options, sizeof(options));
+  EXPECT_EQ(options.kv, MOX_F32);
+  options.first_position = 7;
+  options.kv = MOX_BF16;
+  mox_sequence* out = nullptr;
+  must(mox_sequence_create, model_.get(), &options, &out);
+  const Sequence halved(out);
+  EXPECT_EQ(describe(halved).kv_bytes, 0);
+  step(halved, std::vector<int32_t>(65, 1));
+  must(mox_sequence_fork, halved.get(), &out);
+  const Sequence fork(out);
+  for (const Sequence* sequence : {&halved, &fork}) {
+    info = describe(*sequence);
+    EXPECT_EQ(info.length, 65);
+    EXPECT_EQ(info.first_position, 7);
+    EXPECT_EQ(info.kv, MOX_BF16);
+    EXPECT_EQ(info.kv_bytes, 2 * elements_of_64 * 2);
+  }
+  must(mox_sequence_truncate, fork.get(), 64);
+  EXPECT_EQ(describe(fork).kv_bytes, elements_of_64 * 2);
+
+  // A program of an older header: what it does not know stays at its default.
+  options.struct_size = offsetof(mox_sequence_options, kv);
+  must(mox_sequence_create, model_.get(), &options, &out);
+  EXPECT_EQ(describe(Sequence(out)).kv, MOX_F32);
 }
 
 TEST_F(ModelArguments, Truncate) {

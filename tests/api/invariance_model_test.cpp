@@ -14,6 +14,7 @@ struct Base {
   std::string name;
   std::string folder;
   std::vector<std::string> adapters;
+  mox_dtype kv = MOX_F32;
   friend void PrintTo(const Base& base, std::ostream* out) { *out << base.name; }
 };
 
@@ -32,7 +33,10 @@ std::vector<Base> bases() {
           {"mixtral_float32", parity_base("mixtral"), {}},
           {"mistral_window", parity_base("mistral-window"), {}},
           {"llama_gqa_bfloat16", parity_base("llama-gqa-bf16"), {}},
-          {"consolidated_mixtral", parity_base("consolidated-mixtral"), {}}};
+          {"consolidated_mixtral", parity_base("consolidated-mixtral"), {}},
+          {"tiny_llama_bf16_kv", example("tiny-llama"), trained, MOX_BF16},
+          {"mistral_window_bf16_kv", parity_base("mistral-window"), {}, MOX_BF16},
+          {"llama_gqa_bf16_kv", parity_base("llama-gqa-bf16"), {}, MOX_BF16}};
 }
 
 // One sequence: what it is fed, under which adapter.
@@ -49,7 +53,7 @@ struct Part {
 
 class Case {
  public:
-  Case(const Runtime& runtime, const Base& base) : model_(open_model(runtime, base.folder)) {
+  Case(const Runtime& runtime, const Base& base) : model_(open_model(runtime, base.folder)), kv_(base.kv) {
     vocabulary_ = describe(model_).vocabulary;
     adapters_.emplace_back();
     for (const std::string& folder : base.adapters) adapters_.push_back(open_adapter(model_, folder));
@@ -68,7 +72,7 @@ class Case {
       std::vector<mox_step> steps;
       std::vector<std::vector<float>> logits;
       for (const Part& part : parts) {
-        if (!sequences[part.line]) sequences[part.line] = make_sequence(model_);
+        if (!sequences[part.line]) sequences[part.line] = make_sequence(model_, kv_);
         const Line& line = lines[part.line];
         logits.emplace_back(static_cast<size_t>(part.count * vocabulary_), -1.0F);
         steps.push_back({sequences[part.line].get(), adapters_[line.adapter].get(), line.tokens.data() + fed[part.line],
@@ -86,7 +90,7 @@ class Case {
 
   // All parts of one line in one step each, forked and truncated on the way: what is remembered is what was fed.
   [[nodiscard]] std::vector<uint32_t> run_with_detours(const Line& line, std::mt19937& random) const {
-    Sequence sequence = make_sequence(model_);
+    Sequence sequence = make_sequence(model_, kv_);
     const auto total = static_cast<int64_t>(line.tokens.size());
     std::vector<float> logits(static_cast<size_t>(total * vocabulary_));
     const auto step = [&](const Sequence& which, int64_t from, int64_t count) {
@@ -134,6 +138,7 @@ class Case {
  private:
   Model model_;
   std::vector<Adapter> adapters_;
+  mox_dtype kv_;
   int64_t vocabulary_ = 0;
 };
 
@@ -244,6 +249,26 @@ INSTANTIATE_TEST_SUITE_P(Machines, ModelBits,
                          [](const auto& tested) {
                            return std::get<0>(tested.param).name + "_" + std::get<1>(tested.param).name;
                          });
+
+// So long that attention adds it up in several parts, which more threads than heads share.
+TEST(LongSequence, BitsDoNotDependOnWhoShares) {
+  for (const Base& base : bases()) {
+    if (!base.adapters.empty() || base.name == "consolidated_mixtral") continue;
+    SCOPED_TRACE(base.name);
+    const auto run = [&](int32_t threads, const std::vector<int64_t>& parts) {
+      const Runtime runtime = make_runtime(threads);
+      const Case subject(runtime, base);
+      const std::vector<Line> lines{{0, random_tokens(1100, subject.vocabulary(), 5)}};
+      Schedule schedule;
+      for (const int64_t part : parts) schedule.push_back({{0, part}});
+      return subject.run(lines, schedule).front();
+    };
+    const std::vector<uint32_t> alone = run(1, {1100});
+    EXPECT_EQ(run(3, {1100}), alone);
+    EXPECT_EQ(run(3, {511, 1, 1, 77, 500, 3, 1, 1, 1, 1, 1, 1, 1}), alone);
+    EXPECT_EQ(run(7, {1024, 1, 1, 64, 10}), alone);
+  }
+}
 
 }  // namespace
 }  // namespace api_test

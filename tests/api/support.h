@@ -103,10 +103,20 @@ inline Adapter open_adapter(const Model& model, const std::string& folder) {
   return Adapter(adapter);
 }
 
-inline Sequence make_sequence(const Model& model) {
+inline Sequence make_sequence(const Model& model, mox_dtype kv = MOX_F32) {
+  mox_sequence_options options;
+  mox_sequence_options_init(&options, sizeof(options));
+  options.kv = kv;
   mox_sequence* sequence = nullptr;
-  must(mox_sequence_create, model.get(), nullptr, &sequence);
+  must(mox_sequence_create, model.get(), &options, &sequence);
   return Sequence(sequence);
+}
+
+inline mox_sequence_info describe(const Sequence& sequence) {
+  mox_sequence_info info{};
+  info.struct_size = sizeof(info);
+  must(mox_sequence_describe, sequence.get(), &info);
+  return info;
 }
 
 inline mox_feed_forward_info describe(const FeedForward& feed_forward) {

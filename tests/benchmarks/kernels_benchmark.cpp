@@ -131,25 +131,6 @@ void activate(benchmark::State& state, const Kernels* kernels) {
   state.SetItemsProcessed(state.iterations() * count);
 }
 
-void attend(benchmark::State& state, const Kernels* kernels) {
-  constexpr int64_t positions = 4096, head_dim = 128;
-  const std::vector<float> query(head_dim, 0.1F), cache(positions * head_dim, 0.2F);
-  const float* blocks[] = {cache.data()};
-  std::vector<float> scores(positions), output(head_dim);
-  kernels::Attend a;
-  a.query = query.data();
-  a.head_dim = a.stride = head_dim;
-  a.key_blocks = a.value_blocks = blocks;
-  a.block_rows = a.end = positions;
-  a.scores = scores.data();
-  a.output = output.data();
-  for (auto _ : state) {
-    kernels->attend(a);
-    benchmark::DoNotOptimize(output.data());
-  }
-  count_operations(state, 4.0 * positions * head_dim);
-}
-
 void register_all() {
   const mox_isa machine = machine_isa();
   if (machine >= MOX_ISA_AVX2) benchmark::RegisterBenchmark("limit/avx2_f32", limit_avx2_f32);
@@ -174,7 +155,6 @@ void register_all() {
       if (backend != MOX_BACKEND_NATIVE) continue;
       benchmark::RegisterBenchmark(("router/" + name).c_str(), router, kernels);
       benchmark::RegisterBenchmark(("activate/" + name).c_str(), activate, kernels);
-      benchmark::RegisterBenchmark(("attend/" + name).c_str(), attend, kernels);
     }
   }
 }

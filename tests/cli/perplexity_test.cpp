@@ -62,6 +62,22 @@ TEST(Perplexity, StoredWeightsUnderAllAdaptersAgreeWithTheReference) {
 }
 #endif
 
+TEST(Perplexity, KeysAndValuesInBfloat16AgreeWithTheReference) {
+  for (const std::string base : {"tiny-llama", "tiny-mixtral"}) {
+    std::vector<std::string> arguments{"--model", bundled(base), "--weights", "float32", "--kv", "bf16"};
+    const auto finished = run_program(on_texts(arguments));
+    expect_reference(finished, base, 0, kStoredWeights);
+    arguments.back() = "f32";
+    EXPECT_NE(finished.json(), run_program(on_texts(arguments)).json()) << "nothing was rounded";
+  }
+}
+
+TEST(Perplexity, KeysAndValuesHaveTwoElementTypes) {
+  const auto finished = run_program(on_texts({"--model", bundled("tiny-llama"), "--kv", "f16"}));
+  EXPECT_NE(finished.status, 0);
+  EXPECT_THAT(finished.errors, HasSubstr("--kv"));
+}
+
 TEST(Perplexity, AnAdaptersFiguresDoNotDependOnTheOthersInTheBatch) {
   const auto perplexities = [](std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), "perplexity");

@@ -68,6 +68,8 @@ constinit const Kernels amx = {.name = "amx",
                                .softmax = kernels::avx512::softmax,
                                .rms_norm = kernels::avx512::rms_norm,
                                .attend = kernels::avx512::attend,
+                               .attend_segment = kernels::avx512::attend_segment,
+                               .join_segments = kernels::avx512::join_segments,
                                .to_bfloat16 = kernels::avx512::to_bfloat16};
 
 // Not in the table: the tests run the tile kernel's body by it on machines without tiles.
@@ -83,6 +85,8 @@ constinit const Kernels amx_emulated = {.name = "amx_emulated",
                                         .softmax = kernels::portable::softmax,
                                         .rms_norm = kernels::portable::rms_norm,
                                         .attend = kernels::portable::attend,
+                                        .attend_segment = kernels::portable::attend_segment,
+                                        .join_segments = kernels::portable::join_segments,
                                         .to_bfloat16 = kernels::portable::to_bfloat16};
 
 }  // namespace entries

@@ -34,6 +34,8 @@ constinit const Kernels avx2 = {.name = "avx2",
                                 .softmax = kernels::avx2::softmax,
                                 .rms_norm = kernels::avx2::rms_norm,
                                 .attend = kernels::avx2::attend,
+                                .attend_segment = kernels::avx2::attend_segment,
+                                .join_segments = kernels::avx2::join_segments,
                                 .to_bfloat16 = kernels::avx2::to_bfloat16};
 
 }  // namespace moxie::kernels::entries

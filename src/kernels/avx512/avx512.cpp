@@ -34,6 +34,8 @@ constinit const Kernels avx512 = {.name = "avx512",
                                   .softmax = kernels::avx512::softmax,
                                   .rms_norm = kernels::avx512::rms_norm,
                                   .attend = kernels::avx512::attend,
+                                  .attend_segment = kernels::avx512::attend_segment,
+                                  .join_segments = kernels::avx512::join_segments,
                                   .to_bfloat16 = kernels::avx512::to_bfloat16};
 
 }  // namespace moxie::kernels::entries

@@ -1,75 +1,352 @@
-// One query against the keys and values of its positions.
+// Attention of rows over the blocks of a cache (scores and values streamed block by block with the softmax taken on the
+// way: Milakov and Gimelshein, arXiv 1805.02867; Dao et al., arXiv 2205.14135).
+//
+// Scores of a block are the product of queries and transposed keys, its output the product of weights and values. Both
+// are made of chains of multiply-adds that run along the dimension, or along the positions, in ascending order: one
+// chain for every number. How many rows stand in a tile, and where a chain pauses in memory, never shows in the bits.
 
 namespace {
 
-template <int width>
-inline Floats fold(Floats v) {
-  Ints other = {};
-#pragma GCC unroll 16
-  for (int i = 0; i < lanes; ++i) other[i] = (i + width) % lanes;
-  v += __builtin_shuffle(v, other);
-  if constexpr (width > 1) return fold<width / 2>(v);
-  return v;
-}
-
-inline float total_of(Floats v) { return fold<lanes / 2>(v)[0]; }
-
-inline float dot(const float* a, const float* b, int64_t count) {
-  Floats sum = {};
-  int64_t i = 0;
-  for (; i + lanes <= count; i += lanes) sum = multiply_add(load(a + i), load(b + i), sum);
-  if (i < count) sum = multiply_add(load_part(a + i, count - i, 0), load_part(b + i, count - i, 0), sum);
-  return total_of(sum);
-}
-
-// Walks positions and keeps the pointer of the current row.
-struct Positions {
-  const float* const* blocks;
-  int64_t block_rows, stride;
-  [[nodiscard]] inline const float* row(int64_t position) const {
-    return blocks[position / block_rows] + position % block_rows * stride;
-  }
-  // The first position behind the block that `position` lies in.
-  [[nodiscard]] inline int64_t end_of_block(int64_t position, int64_t end) const {
-    const int64_t next = (position / block_rows + 1) * block_rows;
-    return next < end ? next : end;
+// Row i of what a chain multiplies with: float32 as it lies, bfloat16 two rows to a word.
+struct FloatRows {
+  using Word = float;
+  static constexpr int64_t rows_per_word = 1;
+  template <bool odd>
+  static inline Floats of(const float* at) {
+    return load(at);
   }
 };
 
-// output[0 .. vectors * lanes) = sum of weight * value over the positions, in ascending order.
-template <int vectors>
-inline void weighted_sum(const Attend& a, const Positions& values, int64_t column, float* output) {
-  Floats sum[vectors] = {};
-  for (int64_t p = a.begin; p < a.end;) {
-    const int64_t end = values.end_of_block(p, a.end);
-    const float* value = values.row(p) + column;
-    for (; p < end; ++p, value += values.stride) {
-      const Floats weight = broadcast(a.scores[p - a.begin]);
+struct PairedRows {
+  using Word = uint32_t;
+  static constexpr int64_t rows_per_word = 2;
+  template <bool odd>
+  static inline Floats of(const uint32_t* at) {
+    return odd ? odd_of(load_words(at)) : even_of(load_words(at));
+  }
+};
+
+constexpr int most_tile_rows = 6;
+
+constexpr int vectors_beside(int rows) {
+  int vectors = 8;
+  while (rows * vectors > sum_registers) vectors /= 2;
+  return vectors;
+}
+
+// What one tile multiplies: c[r][..] (+)= sum over i in [begin, end) of a[r][i] * b[i][..].
+template <class Rows>
+struct Chains {
+  const float* a;
+  int64_t lda;
+  const typename Rows::Word* b;
+  int64_t ldb;
+  int64_t begin, end;
+  float* c;
+  int64_t ldc;
+  bool go_on;  // from what c holds
+
+  template <bool odd, int rows, int vectors>
+  __attribute__((always_inline)) inline void step(Floats (&sum)[rows][vectors], int64_t i, int64_t column) const {
+    const typename Rows::Word* row = b + i / Rows::rows_per_word * ldb + column;
+    Floats weights[vectors];
 #pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v) sum[v] = multiply_add(weight, load(value + v * lanes), sum[v]);
+    for (int v = 0; v < vectors; ++v) weights[v] = Rows::template of<odd>(row + v * lanes);
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; ++r) {
+      const Floats factor = broadcast(a[r * lda + i]);
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) sum[r][v] = multiply_add(factor, weights[v], sum[r][v]);
     }
   }
+
+  template <int rows, int vectors>
+  __attribute__((noinline)) void columns(int64_t column) const {
+    Floats sum[rows][vectors] = {};
+    if (go_on) {
 #pragma GCC unroll 8
-  for (int v = 0; v < vectors; ++v) store(output + v * lanes, sum[v]);
+      for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; ++v) sum[r][v] = load(c + r * ldc + column + v * lanes);
+      }
+    }
+    int64_t i = begin;
+    if (i % 2 == 1 && i < end) step<true>(sum, i++, column);
+    for (; i + 1 < end; i += 2) {
+      step<false>(sum, i, column);
+      step<true>(sum, i + 1, column);
+    }
+    if (i < end) step<false>(sum, i, column);
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) store(c + r * ldc + column + v * lanes, sum[r][v]);
+    }
+  }
+
+  template <int rows, int vectors>
+  inline void all_columns(int64_t column, int64_t count) const {
+    for (; column + vectors * lanes <= count; column += vectors * lanes) columns<rows, vectors>(column);
+    if constexpr (vectors > 1) {
+      if (column < count) all_columns<rows, vectors / 2>(column, count);
+    }
+  }
+
+  // count: a multiple of sixteen.
+  template <int rows = most_tile_rows>
+  inline void run(int64_t wanted, int64_t count) const {
+    if (wanted == rows) return all_columns<rows, vectors_beside(rows)>(0, count);
+    if constexpr (rows > 1) return run<rows - 1>(wanted, count);
+  }
+};
+
+template <int width = lanes / 2>
+inline Floats fold_to_largest(Floats v) {
+  Ints other = {};
+#pragma GCC unroll 16
+  for (int i = 0; i < lanes; ++i) other[i] = (i + width) % lanes;
+  v = larger(v, __builtin_shuffle(v, other));
+  if constexpr (width > 1) return fold_to_largest<width / 2>(v);
+  return v;
+}
+
+// Positions of a block that a query sees.
+struct Seen {
+  int64_t begin, end;
+  [[nodiscard]] inline bool none() const { return begin >= end; }
+};
+
+// One query's share of a segment: see attend_state().
+struct State {
+  float* at;
+  [[nodiscard]] inline float* sums() const { return at; }
+  [[nodiscard]] inline float& largest() const { return at[16]; }
+  [[nodiscard]] inline float* values() const { return at + 32; }
+};
+
+constexpr float lowest_score = -3.40282347e+38F;
+
+inline void scale_by(float factor, float* values, int64_t count) {
+  for (int64_t i = 0; i < count; i += lanes) store(values + i, load(values + i) * factor);
+}
+
+inline float shrink(float from, float to) { return exponential(broadcast(from - to))[0]; }
+
+// Turns a block's products into weights relative to the largest score so far, and what was summed before with them.
+// Products outside of what is seen may be anything.
+template <bool all>
+inline void weigh_positions(float* scores, Seen seen, float scale, State state, int64_t width) {
+  Ints lane = {};
+#pragma GCC unroll 16
+  for (int i = 0; i < lanes; ++i) lane[i] = i;
+  const auto begin = static_cast<int32_t>(seen.begin), end = static_cast<int32_t>(seen.end);
+  const int count = all ? cache_block / lanes : (end + sixteen - 1) / sixteen * vectors_of_sixteen;
+  const auto where_seen = [&](int v, Floats value, Floats otherwise) {
+    const Ints position = lane + v * lanes;
+    return all ? value : ((position >= begin) & (position < end)) ? value : otherwise;
+  };
+  Floats top = broadcast(lowest_score);
+#pragma GCC unroll 16
+  for (int v = 0; v < count; ++v) {
+    const Floats score = where_seen(v, load(scores + v * lanes) * scale, broadcast(lowest_score));
+    store(scores + v * lanes, score);
+    top = larger(score, top);
+  }
+  const float before = state.largest();
+  const float here = fold_to_largest(top)[0];
+  if (here > before) {
+    const float factor = shrink(before, here);
+    state.largest() = here;
+    scale_by(factor, state.sums(), sixteen);
+    scale_by(factor, state.values(), width);
+  }
+  const Floats largest = broadcast(state.largest());
+  Sixteen sum;
+  for (int i = 0; i < vectors_of_sixteen; ++i) sum.part[i] = load(state.sums() + i * lanes);
+#pragma GCC unroll 4
+  for (int v = 0; v < count; v += vectors_of_sixteen) {
+#pragma GCC unroll 4
+    for (int i = 0; i < vectors_of_sixteen; ++i) {
+      const Floats weight = where_seen(v + i, exponential(load(scores + (v + i) * lanes) - largest), Floats{});
+      store(scores + (v + i) * lanes, weight);
+      sum.part[i] += weight;
+    }
+  }
+  for (int i = 0; i < vectors_of_sixteen; ++i) store(state.sums() + i * lanes, sum.part[i]);
+}
+
+inline void weigh(float* scores, Seen seen, float scale, State state, int64_t width) {
+  if (seen.begin == 0 && seen.end == cache_block) {
+    weigh_positions<true>(scores, seen, scale, state, width);
+  } else {
+    weigh_positions<false>(scores, seen, scale, state, width);
+  }
+}
+
+// What query `index` of a call sees: positions of its sequence.
+inline Seen seen_by(const Attend& a, int64_t index) {
+  const int64_t end = a.first + index / a.group + 1;
+  return {a.window > 0 && end > a.window ? end - a.window : 0, end};
+}
+
+inline Seen within(Seen seen, int64_t begin, int64_t end) {
+  const int64_t from = seen.begin > begin ? seen.begin : begin;
+  const int64_t to = seen.end < end ? seen.end : end;
+  return {from - begin, to - begin};
+}
+
+inline void clear_state(State state, int64_t width) {
+  for (int64_t i = 0; i < sixteen; i += lanes) store(state.sums() + i, Floats{});
+  state.largest() = lowest_score;
+  for (int64_t i = 0; i < width; i += lanes) store(state.values() + i, Floats{});
+}
+
+// `count` queries from `query` on against one block.
+template <class Rows>
+inline void attend_block(const Attend& a, int64_t block, int64_t query, int64_t count, float* states, int64_t width) {
+  using Word = typename Rows::Word;
+  const auto* keys = reinterpret_cast<const Word*>(a.blocks[block] + a.key_offset);
+  const auto* values = reinterpret_cast<const Word*>(a.blocks[block] + a.value_offset);
+  const int64_t size = 32 + width;
+  alignas(64) float scores[most_tile_rows * cache_block];
+  Seen seen[most_tile_rows];
+  // What all see, and the end of what any sees. A later query begins and ends later.
+  Seen common{0, cache_block};
+  int64_t end = 0;
+  for (int64_t r = 0; r < count; ++r) {
+    seen[r] = within(seen_by(a, query + r), block * cache_block, (block + 1) * cache_block);
+    if (seen[r].begin > common.begin) common.begin = seen[r].begin;
+    if (seen[r].end < common.end) common.end = seen[r].end;
+    if (seen[r].end > end && !seen[r].none()) end = seen[r].end;
+  }
+  if (end == 0) return;
+  const Chains<Rows> products{a.query + query * a.head_dim, a.head_dim, keys, cache_block, 0, a.head_dim,
+                              scores, cache_block, false};
+  products.run(count, (end + sixteen - 1) / sixteen * sixteen);
+  for (int64_t r = 0; r < count; ++r) {
+    if (!seen[r].none()) weigh(scores + r * cache_block, seen[r], a.scale, State{states + r * size}, width);
+  }
+  Chains<Rows> sums{scores, cache_block, values, width, 0, 0, State{states}.values(), size, true};
+  const auto alone = [&](int64_t r, int64_t from, int64_t to) {
+    if (from >= to) return;
+    Chains<Rows> one = sums;
+    one.a += r * cache_block;
+    one.c += r * size;
+    one.begin = from;
+    one.end = to;
+    one.template run<1>(1, width);
+  };
+  if (common.none()) {
+    for (int64_t r = 0; r < count; ++r) alone(r, seen[r].begin, seen[r].end);
+    return;
+  }
+  for (int64_t r = 0; r < count; ++r) alone(r, seen[r].begin, common.begin);
+  sums.begin = common.begin;
+  sums.end = common.end;
+  sums.run(count, width);
+  for (int64_t r = 0; r < count; ++r) alone(r, common.end, seen[r].end);
+}
+
+inline bool sees_segment(const Attend& a, int64_t index, int64_t segment) {
+  return !within(seen_by(a, index), segment * attend_segment_length, (segment + 1) * attend_segment_length).none();
+}
+
+template <class Rows>
+void attend_segment_by(const Attend& a, int64_t segment, float* states) {
+  const int64_t width = (a.head_dim + sixteen - 1) / sixteen * sixteen;
+  const int64_t size = 32 + width;
+  const int64_t queries = a.rows * a.group;
+  for (int64_t i = 0; i < queries; ++i) {
+    if (sees_segment(a, i, segment)) clear_state(State{states + i * size}, width);
+  }
+  constexpr int64_t blocks = attend_segment_length / cache_block;
+  const Seen first = seen_by(a, 0);
+  const int64_t end = (seen_by(a, queries - 1).end + cache_block - 1) / cache_block;
+  const int64_t end_block = end < (segment + 1) * blocks ? end : (segment + 1) * blocks;
+  const Split tiles(queries, most_tile_rows);
+  int64_t block = first.begin / cache_block > segment * blocks ? first.begin / cache_block : segment * blocks;
+  for (; block < end_block; ++block) {
+    for (int64_t t = 0; t < tiles.parts; ++t) {
+      const int64_t query = tiles.begin(t);
+      attend_block<Rows>(a, block, query, tiles.begin(t + 1) - query, states + query * size, width);
+    }
+  }
+}
+
+// Adds a segment to those before it.
+inline void join(State total, State part, int64_t width) {
+  const float largest = part.largest() > total.largest() ? part.largest() : total.largest();
+  const float of_total = shrink(total.largest(), largest), of_part = shrink(part.largest(), largest);
+  total.largest() = largest;
+  for (int64_t i = 0; i < sixteen; i += lanes) {
+    store(total.sums() + i, load(total.sums() + i) * of_total + load(part.sums() + i) * of_part);
+  }
+  for (int64_t i = 0; i < width; i += lanes) {
+    store(total.values() + i, load(total.values() + i) * of_total + load(part.values() + i) * of_part);
+  }
+}
+
+inline void put_output(const Attend& a, int64_t index, State total, int64_t width) {
+  Sixteen sum;
+  for (int i = 0; i < vectors_of_sixteen; ++i) sum.part[i] = load(total.sums() + i * lanes);
+  const float all = sum.total();
+  float* output = a.output + index / a.group * a.ldo + index % a.group * a.head_dim;
+  for (int64_t i = 0; i < width; i += lanes) {
+    const Floats value = load(total.values() + i) / all;
+    if (i + lanes <= a.head_dim) {
+      store(output + i, value);
+    } else {
+      store_part(output + i, a.head_dim > i ? a.head_dim - i : 0, value);
+    }
+  }
 }
 
 }  // namespace
 
-void attend(const Attend& a) {
-  const Positions keys{a.key_blocks, a.block_rows, a.stride};
-  const Positions values{a.value_blocks, a.block_rows, a.stride};
-  for (int64_t p = a.begin; p < a.end;) {
-    const int64_t end = keys.end_of_block(p, a.end);
-    const float* key = keys.row(p);
-    for (; p < end; ++p, key += a.stride) a.scores[p - a.begin] = a.scale * dot(a.query, key, a.head_dim);
+void attend_segment(const Attend& a, int64_t segment, float* states) {
+  if (a.dtype == MOX_BF16) {
+    attend_segment_by<PairedRows>(a, segment, states);
+  } else {
+    attend_segment_by<FloatRows>(a, segment, states);
   }
-  softmax(a.scores, a.end - a.begin, a.scores);
-  int64_t column = 0;
-  for (; column + 8 * lanes <= a.head_dim; column += 8 * lanes) weighted_sum<8>(a, values, column, a.output + column);
-  for (; column + lanes <= a.head_dim; column += lanes) weighted_sum<1>(a, values, column, a.output + column);
-  for (; column < a.head_dim; ++column) {
-    float sum = 0;
-    for (int64_t p = a.begin; p < a.end; ++p) sum += a.scores[p - a.begin] * values.row(p)[column];
-    a.output[column] = sum;
+}
+
+void join_segments(const Attend& a, float* states) {
+  const int64_t width = (a.head_dim + sixteen - 1) / sixteen * sixteen;
+  const int64_t size = 32 + width;
+  const int64_t queries = a.rows * a.group;
+  const Segments segments = segments_of(a);
+  for (int64_t i = 0; i < queries; ++i) {
+    const Seen seen = seen_by(a, i);
+    const int64_t first = seen.begin / attend_segment_length, last = (seen.end - 1) / attend_segment_length;
+    const State total{states + ((first - segments.begin) * queries + i) * size};
+    for (int64_t s = first + 1; s <= last; ++s) {
+      join(total, State{states + ((s - segments.begin) * queries + i) * size}, width);
+    }
+    put_output(a, i, total, width);
   }
+}
+
+void attend(const Attend& a, float* scratch) {
+  const int64_t width = (a.head_dim + sixteen - 1) / sixteen * sixteen;
+  const int64_t size = 32 + width;
+  const int64_t queries = a.rows * a.group;
+  const Segments segments = segments_of(a);
+  float* part = scratch + queries * size;
+  // The first segment of a query is its total; the others are added to it.
+  for (int64_t segment = segments.begin; segment < segments.end; ++segment) {
+    const bool only = segment == segments.begin;
+    attend_segment(a, segment, only ? scratch : part);
+    if (only) continue;
+    for (int64_t i = 0; i < queries; ++i) {
+      if (!sees_segment(a, i, segment)) continue;
+      const State total{scratch + i * size}, state{part + i * size};
+      if (seen_by(a, i).begin / attend_segment_length == segment) {
+        __builtin_memcpy(total.at, state.at, static_cast<size_t>(size) * sizeof(float));
+      } else {
+        join(total, state, width);
+      }
+    }
+  }
+  for (int64_t i = 0; i < queries; ++i) put_output(a, i, State{scratch + i * size}, width);
 }

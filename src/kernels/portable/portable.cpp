@@ -32,6 +32,8 @@ constinit const Kernels portable = {.name = "portable",
                                     .softmax = kernels::portable::softmax,
                                     .rms_norm = kernels::portable::rms_norm,
                                     .attend = kernels::portable::attend,
+                                    .attend_segment = kernels::portable::attend_segment,
+                                    .join_segments = kernels::portable::join_segments,
                                     .to_bfloat16 = kernels::portable::to_bfloat16};
 
 }  // namespace moxie::kernels::entries
