@@ -44,39 +44,58 @@ struct Chains {
   int64_t begin, end;
   float* c;
   int64_t ldc;
-  bool go_on;  // from what c holds
+  bool go_on;     // from what c holds
+  int64_t ahead;  // bytes from a word of b to one that is needed next, fetched meanwhile; 0: none
 
   template <bool odd, int rows, int vectors>
-  __attribute__((always_inline)) inline void step(Floats (&sum)[rows][vectors], int64_t i, int64_t column) const {
-    const typename Rows::Word* row = b + i / Rows::rows_per_word * ldb + column;
+  static __attribute__((always_inline)) inline void step(Floats (&sum)[rows][vectors], const float* const (&row)[rows],
+                                                         int64_t i, const typename Rows::Word* at) {
     Floats weights[vectors];
 #pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) weights[v] = Rows::template of<odd>(row + v * lanes);
+    for (int v = 0; v < vectors; ++v) weights[v] = Rows::template of<odd>(at + v * lanes);
 #pragma GCC unroll 8
     for (int r = 0; r < rows; ++r) {
-      const Floats factor = broadcast(a[r * lda + i]);
+      const Floats factor = broadcast(row[r][i]);
 #pragma GCC unroll 8
       for (int v = 0; v < vectors; ++v) sum[r][v] = multiply_add(factor, weights[v], sum[r][v]);
     }
   }
 
-  template <int rows, int vectors>
+  template <int rows, int vectors, bool fetch>
   __attribute__((noinline)) void columns(int64_t column) const {
-    Floats sum[rows][vectors] = {};
-    if (go_on) {
+    constexpr int64_t line = 64;
+    const auto fetch_beside = [distance = ahead](const typename Rows::Word* word) {
+      if constexpr (fetch) {
 #pragma GCC unroll 8
-      for (int r = 0; r < rows; ++r) {
-#pragma GCC unroll 8
-        for (int v = 0; v < vectors; ++v) sum[r][v] = load(c + r * ldc + column + v * lanes);
+        for (int64_t i = 0; i < vectors * lanes * 4; i += line) {
+          __builtin_prefetch(reinterpret_cast<const char*>(word) + distance + i, 0, 2);
+        }
       }
+    };
+    Floats sum[rows][vectors] = {};
+    const float* row[rows];
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; ++r) {
+      row[r] = a + r * lda;
+      if (!go_on) continue;
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) sum[r][v] = load(c + r * ldc + column + v * lanes);
     }
+    const int64_t stop = end, words = ldb;
     int64_t i = begin;
-    if (i % 2 == 1 && i < end) step<true>(sum, i++, column);
-    for (; i + 1 < end; i += 2) {
-      step<false>(sum, i, column);
-      step<true>(sum, i + 1, column);
+    const typename Rows::Word* at = b + i / Rows::rows_per_word * words + column;
+    if (i % 2 == 1 && i < stop) {
+      step<true>(sum, row, i++, at);
+      at += words;
     }
-    if (i < end) step<false>(sum, i, column);
+    constexpr int64_t two = 2 / Rows::rows_per_word;
+    for (; i + 1 < stop; i += 2, at += two * words) {
+      fetch_beside(at);
+      if constexpr (two > 1) fetch_beside(at + words);
+      step<false>(sum, row, i, at);
+      step<true>(sum, row, i + 1, at + (two - 1) * words);
+    }
+    if (i < stop) step<false>(sum, row, i, at);
 #pragma GCC unroll 8
     for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 8
@@ -86,7 +105,13 @@ struct Chains {
 
   template <int rows, int vectors>
   inline void all_columns(int64_t column, int64_t count) const {
-    for (; column + vectors * lanes <= count; column += vectors * lanes) columns<rows, vectors>(column);
+    for (; column + vectors * lanes <= count; column += vectors * lanes) {
+      if (ahead != 0) {
+        columns<rows, vectors, true>(column);
+      } else {
+        columns<rows, vectors, false>(column);
+      }
+    }
     if constexpr (vectors > 1) {
       if (column < count) all_columns<rows, vectors / 2>(column, count);
     }
@@ -201,9 +226,10 @@ inline void clear_state(State state, int64_t width) {
   for (int64_t i = 0; i < width; i += lanes) store(state.values() + i, Floats{});
 }
 
-// `count` queries from `query` on against one block.
+// `count` queries from `query` on against one block. fetch: the values while scores are made, and then the next block.
 template <class Rows>
-inline void attend_block(const Attend& a, int64_t block, int64_t query, int64_t count, float* states, int64_t width) {
+inline void attend_block(const Attend& a, int64_t block, int64_t query, int64_t count, float* states, int64_t width,
+                         bool fetch) {
   using Word = typename Rows::Word;
   const auto* keys = reinterpret_cast<const Word*>(a.blocks[block] + a.key_offset);
   const auto* values = reinterpret_cast<const Word*>(a.blocks[block] + a.value_offset);
@@ -220,13 +246,27 @@ inline void attend_block(const Attend& a, int64_t block, int64_t query, int64_t 
     if (seen[r].end > end && !seen[r].none()) end = seen[r].end;
   }
   if (end == 0) return;
-  const Chains<Rows> products{a.query + query * a.head_dim, a.head_dim, keys, cache_block, 0, a.head_dim,
-                              scores, cache_block, false};
+  Chains<Rows> products{};
+  products.a = a.query + query * a.head_dim;
+  products.lda = a.head_dim;
+  products.b = keys;
+  products.ldb = cache_block;
+  products.end = a.head_dim;
+  products.c = scores;
+  products.ldc = cache_block;
+  products.ahead = fetch ? a.value_offset - a.key_offset : 0;
   products.run(count, (end + sixteen - 1) / sixteen * sixteen);
   for (int64_t r = 0; r < count; ++r) {
     if (!seen[r].none()) weigh(scores + r * cache_block, seen[r], a.scale, State{states + r * size}, width);
   }
-  Chains<Rows> sums{scores, cache_block, values, width, 0, 0, State{states}.values(), size, true};
+  Chains<Rows> sums{};
+  sums.a = scores;
+  sums.lda = cache_block;
+  sums.b = values;
+  sums.ldb = width;
+  sums.c = State{states}.values();
+  sums.ldc = size;
+  sums.go_on = true;
   const auto alone = [&](int64_t r, int64_t from, int64_t to) {
     if (from >= to) return;
     Chains<Rows> one = sums;
@@ -234,6 +274,7 @@ inline void attend_block(const Attend& a, int64_t block, int64_t query, int64_t 
     one.c += r * size;
     one.begin = from;
     one.end = to;
+    one.ahead = 0;
     one.template run<1>(1, width);
   };
   if (common.none()) {
@@ -243,6 +284,10 @@ inline void attend_block(const Attend& a, int64_t block, int64_t query, int64_t 
   for (int64_t r = 0; r < count; ++r) alone(r, seen[r].begin, common.begin);
   sums.begin = common.begin;
   sums.end = common.end;
+  if (fetch && (block + 1) * cache_block < a.first + a.rows) {
+    sums.ahead = reinterpret_cast<const char*>(a.blocks[block + 1] + a.key_offset) -
+                 reinterpret_cast<const char*>(values);
+  }
   sums.run(count, width);
   for (int64_t r = 0; r < count; ++r) alone(r, common.end, seen[r].end);
 }
@@ -268,7 +313,7 @@ void attend_segment_by(const Attend& a, int64_t segment, float* states) {
   for (; block < end_block; ++block) {
     for (int64_t t = 0; t < tiles.parts; ++t) {
       const int64_t query = tiles.begin(t);
-      attend_block<Rows>(a, block, query, tiles.begin(t + 1) - query, states + query * size, width);
+      attend_block<Rows>(a, block, query, tiles.begin(t + 1) - query, states + query * size, width, t == 0);
     }
   }
 }
