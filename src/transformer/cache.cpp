@@ -1,5 +1,7 @@
 #include "transformer/cache.h"
 
+#include <sys/mman.h>
+
 #include <cstring>
 #include <new>
 
@@ -8,13 +10,20 @@ namespace {
 
 using kernels::cache_block;
 
-constexpr std::align_val_t alignment{64};
+constexpr size_t line = 64;
+constexpr size_t huge_page = size_t{2} << 20;
 
 }  // namespace
 
 Cache::Block Cache::allocate() const {
-  auto* memory = static_cast<std::byte*>(::operator new[](static_cast<size_t>(shape_.block_bytes()), alignment));
-  return {memory, [](std::byte* block) { ::operator delete[](block, alignment); }};
+  const auto bytes = static_cast<size_t>(shape_.block_bytes());
+  const std::align_val_t alignment{bytes < huge_page ? line : huge_page};
+  auto* memory = static_cast<std::byte*>(::operator new[](bytes, alignment));
+  Block block(memory, [alignment](std::byte* given) { ::operator delete[](given, alignment); });
+  // Decoding reads all of it once per token: with small pages it would wait for the tables that find them. A kernel
+  // without huge pages refuses, which is only slower.
+  if (bytes >= huge_page) (void)madvise(memory, bytes / huge_page * huge_page, MADV_HUGEPAGE);
+  return block;
 }
 
 void Cache::prepare(int64_t begin, int64_t end) {
