@@ -14,3 +14,4 @@ void attend(const Attend& a, float* scratch);
 void attend_segment(const Attend& a, int64_t segment, float* states);
 void join_segments(const Attend& a, float* states);
 void to_bfloat16(const float* x, int64_t count, bfloat16* y);
+void transpose_rows(const RowsToPack& rows, uint32_t* words);

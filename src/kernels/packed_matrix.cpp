@@ -1,7 +1,6 @@
 #include "kernels/packed_matrix.h"
 
-#include <sys/mman.h>
-#include <unistd.h>
+#include <emmintrin.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -9,26 +8,24 @@
 #include <limits>
 #include <new>
 #include <string>
+#include <utility>
 
+#include "kernels/packing.h"
 #include "runtime/error.h"
+#include "runtime/huge_memory.h"
 
 namespace moxie::kernels {
 namespace {
 
 constexpr size_t cache_line = 64;
-constexpr size_t huge_page = size_t{2} << 20;
 
 // Both layouts are [n/32][words of a row][32] in 32-bit words: a word is one float32, or two bfloat16 neighbours in k.
-// So packing is: turn a piece of each row into words, then transpose words.
-constexpr int64_t word_bytes = 4;
-constexpr int64_t words_per_piece = 64;
-
+// A piece of a panel is turned into words in the nearest cache, then goes to memory in one stream.
 using Word = uint32_t;
-using FourWords = Word __attribute__((vector_size(16)));
+constexpr int64_t words_per_piece = 64;
+constexpr size_t word_row_bytes = panel_width * sizeof(Word);
 
 int64_t elements_per_word(DType dtype) { return dtype == MOX_F32 ? 1 : 2; }
-
-size_t element_size(DType dtype) { return dtype == MOX_F32 ? 4 : 2; }
 
 std::string sides(int64_t n, int64_t k) {
   std::string text = "[";
@@ -45,105 +42,31 @@ size_t checked_multiply(size_t a, size_t b, const std::string& what) {
   return product;
 }
 
-// Pages come zeroed from the system when they are first touched, so the thread that packs a panel is the one that
-// gives it its memory node. Unused head and tail go back at once: what remains is exactly [aligned, aligned + size).
-std::byte* map_huge(size_t size) {
-  const size_t reserved = size + huge_page;
-  void* base = mmap(nullptr, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (base == MAP_FAILED) throw std::bad_alloc();
-  const auto begin = reinterpret_cast<uintptr_t>(base);
-  const uintptr_t aligned = (begin + huge_page - 1) / huge_page * huge_page;
-  const size_t head = aligned - begin;
-  const size_t tail = reserved - head - size;
-  if (head != 0) munmap(base, head);
-  if (tail != 0) munmap(reinterpret_cast<void*>(aligned + size), tail);
-  auto* memory = reinterpret_cast<std::byte*>(aligned);
-  // A kernel without transparent huge pages refuses: small pages then serve, only slower.
-  (void)madvise(memory, size, MADV_HUGEPAGE);
-  return memory;
-}
-
-size_t round_up_to_page(size_t size) {
-  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  return (size + page - 1) / page * page;
-}
-
-float widen(const std::byte* source, DType dtype) {
-  if (dtype == MOX_F32) {
-    float value;
-    std::memcpy(&value, source, sizeof value);
-    return value;
-  }
-  uint16_t bits;
-  std::memcpy(&bits, source, sizeof bits);
-  return dtype == MOX_BF16 ? widen_bfloat16(bits) : widen_float16(bits);
-}
-
-// `count` elements of a source row become words; the last word is filled up with zero. Sources may be unaligned: they
-// can lie in a mapped file.
-void to_words(const std::byte* source, DType source_dtype, int64_t count, DType dtype, Word* words) {
-  const auto size = static_cast<int64_t>(element_size(source_dtype));
-  if (dtype == MOX_BF16 && count % 2 != 0) words[count / 2] = 0;
-  auto* out = reinterpret_cast<std::byte*>(words);
-  if (source_dtype == dtype) {
-    std::memcpy(out, source, static_cast<size_t>(count * size));
-    return;
-  }
-  for (int64_t i = 0; i < count; ++i) {
-    const float value = widen(source + i * size, source_dtype);
-    if (dtype == MOX_F32) {
-      std::memcpy(out + i * 4, &value, 4);
-    } else {
-      const bfloat16 rounded = round_to_bfloat16(value);
-      std::memcpy(out + i * 2, &rounded, 2);
-    }
+// Past the caches: what was packed is read much later, and its lines need not be fetched to be overwritten.
+void stream(const Word* from, size_t bytes, std::byte* to) {
+  const auto* source = reinterpret_cast<const __m128i*>(from);
+  auto* destination = reinterpret_cast<__m128i*>(to);
+  for (size_t i = 0; i < bytes / sizeof(__m128i); i += 4) {
+    const __m128i a = _mm_load_si128(source + i), b = _mm_load_si128(source + i + 1);
+    const __m128i c = _mm_load_si128(source + i + 2), d = _mm_load_si128(source + i + 3);
+    _mm_stream_si128(destination + i, a);
+    _mm_stream_si128(destination + i + 1, b);
+    _mm_stream_si128(destination + i + 2, c);
+    _mm_stream_si128(destination + i + 3, d);
   }
 }
 
-void transpose_4x4(const Word* from, int64_t from_stride, Word* to, int64_t to_stride) {
-  FourWords r0, r1, r2, r3;
-  std::memcpy(&r0, from, 16);
-  std::memcpy(&r1, from + from_stride, 16);
-  std::memcpy(&r2, from + 2 * from_stride, 16);
-  std::memcpy(&r3, from + 3 * from_stride, 16);
-  const FourWords low = {0, 4, 1, 5}, high = {2, 6, 3, 7};
-  const FourWords a = __builtin_shuffle(r0, r2, low), b = __builtin_shuffle(r1, r3, low);
-  const FourWords c = __builtin_shuffle(r0, r2, high), d = __builtin_shuffle(r1, r3, high);
-  const FourWords out0 = __builtin_shuffle(a, b, low), out1 = __builtin_shuffle(a, b, high);
-  const FourWords out2 = __builtin_shuffle(c, d, low), out3 = __builtin_shuffle(c, d, high);
-  std::memcpy(to, &out0, 16);
-  std::memcpy(to + to_stride, &out1, 16);
-  std::memcpy(to + 2 * to_stride, &out2, 16);
-  std::memcpy(to + 3 * to_stride, &out3, 16);
-}
-
-// words[row][words_per_piece] -> panel[word][32] at column `column`.
-void transpose_into_panel(const Word* words, int64_t rows, int64_t count, Word* panel, int64_t column) {
-  const int64_t whole_rows = rows / 4 * 4, whole_count = count / 4 * 4;
-  for (int64_t i = 0; i < whole_count; i += 4) {
-    for (int64_t r = 0; r < whole_rows; r += 4) {
-      transpose_4x4(words + r * words_per_piece + i, words_per_piece, panel + i * panel_width + column + r,
-                    panel_width);
-    }
-  }
-  for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t i = r < whole_rows ? whole_count : 0; i < count; ++i) {
-      panel[i * panel_width + column + r] = words[r * words_per_piece + i];
-    }
-  }
+std::shared_ptr<std::byte> zeroed_from_heap(size_t size) {
+  const size_t rounded = (size + cache_line - 1) / cache_line * cache_line;
+  auto* memory = static_cast<std::byte*>(std::aligned_alloc(cache_line, rounded));
+  if (memory == nullptr) throw std::bad_alloc();
+  std::memset(memory, 0, rounded);
+  return {memory, [](std::byte* own) { std::free(own); }};
 }
 
 }  // namespace
 
-void PackedMatrix::Free::operator()(std::byte* memory) const {
-  if (mapped != 0) {
-    munmap(memory, mapped);
-  } else {
-    std::free(memory);
-  }
-}
-
-PackedMatrix::PackedMatrix(DType dtype, int64_t n, int64_t k) : dtype_(dtype), n_(n), k_(k) {
+size_t packed_bytes(DType dtype, int64_t n, int64_t k) {
   const std::string what = sides(n, k);
   if (dtype != MOX_F32 && dtype != MOX_BF16) {
     throw invalid_argument("a packed matrix holds float32 or bfloat16, not mox_dtype " + std::to_string(dtype));
@@ -151,20 +74,29 @@ PackedMatrix::PackedMatrix(DType dtype, int64_t n, int64_t k) : dtype_(dtype), n
   if (n < 0 || k < 0) throw invalid_argument("a packed matrix of " + what + " has a negative side");
   constexpr int64_t largest = std::numeric_limits<int64_t>::max() - panel_width;
   if (n > largest || k > largest) throw invalid_argument("a packed matrix of " + what + " is too large");
-  const size_t size = checked_multiply(
-      checked_multiply(static_cast<size_t>(panels() * panel_width), static_cast<size_t>(padded_k()), what),
-      element_size(dtype), what);
+  const auto up = [](int64_t side, int64_t multiple) {
+    return static_cast<size_t>((side + multiple - 1) / multiple * multiple);
+  };
+  return checked_multiply(checked_multiply(up(n, panel_width), up(k, k_multiple), what), element_size(dtype), what);
+}
+
+PackedMatrix::PackedMatrix(DType dtype, int64_t n, int64_t k) : dtype_(dtype), n_(n), k_(k) {
+  const size_t size = packed_bytes(dtype, n, k);
   if (size == 0) return;
-  if (size >= huge_page) {
-    const size_t mapped = round_up_to_page(size);
-    data_ = {map_huge(mapped), Free{mapped}};
-    return;
-  }
-  const size_t rounded = (size + cache_line - 1) / cache_line * cache_line;
-  auto* memory = static_cast<std::byte*>(std::aligned_alloc(cache_line, rounded));
-  if (memory == nullptr) throw std::bad_alloc();
-  data_ = {memory, Free{}};
-  std::memset(memory, 0, rounded);
+  std::shared_ptr<std::byte> memory = size >= huge_page ? huge_memory(size) : zeroed_from_heap(size);
+  writable_ = memory.get();
+  data_ = std::move(memory);
+}
+
+PackedMatrix::PackedMatrix(DType dtype, int64_t n, int64_t k, std::shared_ptr<std::byte> memory)
+    : dtype_(dtype), n_(n), k_(k), writable_(memory.get()) {
+  (void)packed_bytes(dtype, n, k);
+  data_ = std::move(memory);
+}
+
+PackedMatrix::PackedMatrix(DType dtype, int64_t n, int64_t k, std::shared_ptr<const std::byte> memory)
+    : dtype_(dtype), n_(n), k_(k), data_(std::move(memory)) {
+  (void)packed_bytes(dtype, n, k);
 }
 
 size_t PackedMatrix::bytes() const {
@@ -183,7 +115,7 @@ const bfloat16* PackedMatrix::panel_bf16(int64_t index, int64_t k) const {
   return static_cast<const bfloat16*>(panel(index)) + k * panel_width;
 }
 
-void PackedMatrix::pack_rows(int64_t first_row, int64_t rows, const void* source, DType source_dtype,
+void PackedMatrix::pack_rows(int64_t first_row, int64_t rows, const void* source_rows, DType source_dtype,
                              int64_t row_stride) {
   if (source_dtype != MOX_F32 && source_dtype != MOX_BF16 && source_dtype != MOX_F16) {
     throw invalid_argument("weights are packed from float32, bfloat16 or float16, not from mox_dtype " +
@@ -193,26 +125,45 @@ void PackedMatrix::pack_rows(int64_t first_row, int64_t rows, const void* source
     throw invalid_argument("rows " + std::to_string(first_row) + " + " + std::to_string(rows) +
                            " do not lie in a packed matrix of " + std::to_string(n_) + " rows");
   }
-  const auto source_size = static_cast<int64_t>(element_size(source_dtype));
+  if (rows == 0 || k_ == 0) return;
+  if (writable_ == nullptr) throw Error(MOX_INTERNAL, "a packed matrix in memory that is only to be read was to be filled");
+  static const Packing& packing = packings().front();
   const int64_t per_word = elements_per_word(dtype_);
-  const auto* bytes = static_cast<const std::byte*>(source);
+  const auto source_size = static_cast<int64_t>(element_size(source_dtype));
+  const int64_t elements_per_piece = words_per_piece * per_word;
+  const bool large = bytes() >= huge_page;
   alignas(cache_line) Word words[panel_width * words_per_piece];
-  for (int64_t row = first_row; row < first_row + rows;) {
+  RowsToPack piece;
+  piece.row_bytes = row_stride * source_size;
+  piece.source_dtype = source_dtype;
+  piece.dtype = dtype_;
+  for (int64_t row = first_row; row < first_row + rows; row += piece.rows) {
     const int64_t column = row % panel_width;
-    const int64_t in_panel = std::min(panel_width - column, first_row + rows - row);
-    auto* panel_words =
-        reinterpret_cast<Word*>(data_.get() + row / panel_width * panel_width * padded_k() * word_bytes / per_word);
-    for (int64_t k = 0; k < k_; k += words_per_piece * per_word) {
-      const int64_t count = std::min(words_per_piece * per_word, k_ - k);
-      for (int64_t r = 0; r < in_panel; ++r) {
-        to_words(bytes + ((row - first_row + r) * row_stride + k) * source_size, source_dtype, count, dtype_,
-                 words + r * words_per_piece);
+    piece.rows = std::min(panel_width - column, first_row + rows - row);
+    const std::byte* source = static_cast<const std::byte*>(source_rows) + (row - first_row) * piece.row_bytes;
+    std::byte* panel = writable_ + row / panel_width * panel_width * padded_k() / per_word * int64_t{sizeof(Word)};
+    for (int64_t k = 0; k < k_; k += elements_per_piece) {
+      const int64_t elements = std::min(elements_per_piece, k_ - k);
+      const int64_t count = (elements + per_word - 1) / per_word;
+      piece.source = source + k * source_size;
+      piece.bytes = elements * source_size;
+      packing.transpose_rows(piece, words);
+      std::byte* to = panel + static_cast<size_t>(k / per_word) * word_row_bytes;
+      if (piece.rows == panel_width) {
+        if (large) {
+          stream(words, static_cast<size_t>(count) * word_row_bytes, to);
+        } else {
+          std::memcpy(to, words, static_cast<size_t>(count) * word_row_bytes);
+        }
+        continue;
       }
-      transpose_into_panel(words, in_panel, (count + per_word - 1) / per_word, panel_words + k / per_word * panel_width,
-                           column);
+      for (int64_t word = 0; word < count; ++word) {
+        std::memcpy(to + static_cast<size_t>(word) * word_row_bytes + static_cast<size_t>(column) * sizeof(Word),
+                    words + word * panel_width, static_cast<size_t>(piece.rows) * sizeof(Word));
+      }
     }
-    row += in_panel;
   }
+  if (large) _mm_sfence();
 }
 
 void PackedMatrix::read_row(int64_t row, float* destination) const {

@@ -17,11 +17,20 @@ namespace moxie::kernels {
 constexpr int64_t panel_width = 32;
 constexpr int64_t k_multiple = 32;
 
+// Grows with every change of the layout: what was packed under another number is packed anew.
+constexpr int packed_layout_version = 1;
+
 class PackedMatrix {
  public:
   PackedMatrix() = default;
-  // dtype: MOX_F32 or MOX_BF16. Zero-filled.
+  // dtype: MOX_F32 or MOX_BF16. Zero-filled; from 2 MiB on in memory that nobody has touched yet.
   PackedMatrix(DType dtype, int64_t n, int64_t k);
+  // In memory that others share: packed_bytes(dtype, n, k) bytes at a multiple of 64. Zero, or already packed.
+  PackedMatrix(DType dtype, int64_t n, int64_t k, std::shared_ptr<std::byte> memory);
+  // The same, not to be written: pack_rows() is refused.
+  PackedMatrix(DType dtype, int64_t n, int64_t k, std::shared_ptr<const std::byte> memory);
+  PackedMatrix(PackedMatrix&&) = default;
+  PackedMatrix& operator=(PackedMatrix&&) = default;
 
   [[nodiscard]] bool empty() const { return n_ == 0; }
   [[nodiscard]] DType dtype() const { return dtype_; }
@@ -29,29 +38,28 @@ class PackedMatrix {
   [[nodiscard]] int64_t k() const { return k_; }
   [[nodiscard]] int64_t padded_k() const { return (k_ + k_multiple - 1) / k_multiple * k_multiple; }
   [[nodiscard]] int64_t panels() const { return (n_ + panel_width - 1) / panel_width; }
-  [[nodiscard]] size_t bytes() const;
+  [[nodiscard]] size_t bytes() const;  // with the padding
   [[nodiscard]] const void* panel(int64_t index) const;
   // Start of row block k of a panel: k must be even (bfloat16).
   [[nodiscard]] const float* panel_f32(int64_t index, int64_t k = 0) const;
   [[nodiscard]] const bfloat16* panel_bf16(int64_t index, int64_t k = 0) const;
 
   // Packs rows [first_row, first_row + rows) from row-major memory of any weight dtype, converting. Different panels
-  // may be packed from different threads.
+  // may be packed from different threads; their memory is first touched by these.
   void pack_rows(int64_t first_row, int64_t rows, const void* source, DType source_dtype, int64_t row_stride);
 
   // One output feature's row, widened: [k].
   void read_row(int64_t row, float* destination) const;
 
  private:
-  struct Free {
-    Free() noexcept : mapped(0) {}
-    explicit Free(size_t bytes) noexcept : mapped(bytes) {}
-    size_t mapped;  // bytes to unmap; 0: from the heap
-    void operator()(std::byte* memory) const;
-  };
   DType dtype_ = MOX_F32;
   int64_t n_ = 0, k_ = 0;
-  std::unique_ptr<std::byte[], Free> data_;
+  std::shared_ptr<const std::byte> data_;
+  std::byte* writable_ = nullptr;  // data_, where it may be written
 };
+
+// Bytes of a matrix of that shape in this layout. Error where dtype is none of the two, a side is negative, or the
+// product leaves the address space.
+size_t packed_bytes(DType dtype, int64_t n, int64_t k);
 
 }  // namespace moxie::kernels

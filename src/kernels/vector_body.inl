@@ -11,6 +11,7 @@
 #include "kernels/body/matmul_widened.inl"
 #include "kernels/body/lora.inl"
 #include "kernels/body/attend.inl"
+#include "kernels/body/pack.inl"
 // clang-format on
 
 void matmul_f32(const Matmul& m) { multiply<Float32Product>(m, floats_at); }

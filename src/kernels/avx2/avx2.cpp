@@ -2,6 +2,8 @@
 
 #include <immintrin.h>
 
+#include <utility>
+
 #include "kernels/entries.h"
 
 namespace moxie::kernels::avx2 {

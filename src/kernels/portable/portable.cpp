@@ -1,5 +1,7 @@
 #include "kernels/portable/portable.h"
 
+#include <utility>
+
 #include "kernels/entries.h"
 
 namespace moxie::kernels::portable {

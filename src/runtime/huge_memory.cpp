@@ -1,0 +1,34 @@
+#include "runtime/huge_memory.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <limits>
+#include <new>
+
+namespace moxie {
+
+std::shared_ptr<std::byte> huge_memory(size_t bytes) {
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  if (bytes > std::numeric_limits<size_t>::max() - 2 * huge_page) throw std::bad_alloc();
+  const size_t size = (bytes + page - 1) / page * page;
+  const size_t reserved = size + huge_page;
+  void* base = mmap(nullptr, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (base == MAP_FAILED) throw std::bad_alloc();
+  // Unused head and tail go back at once: what remains is exactly [aligned, aligned + size).
+  const auto begin = reinterpret_cast<uintptr_t>(base);
+  const uintptr_t aligned = (begin + huge_page - 1) / huge_page * huge_page;
+  const size_t head = aligned - begin;
+  const size_t tail = reserved - head - size;
+  if (head != 0) munmap(base, head);
+  if (tail != 0) munmap(reinterpret_cast<void*>(aligned + size), tail);
+  auto* memory = reinterpret_cast<std::byte*>(aligned);
+  // A kernel without transparent huge pages refuses: small pages then serve, only slower.
+  if (size != 0) (void)madvise(memory, size, MADV_HUGEPAGE);
+  return {memory, [size](std::byte* mapped) {
+            if (size != 0) munmap(mapped, size);
+          }};
+}
+
+}  // namespace moxie
