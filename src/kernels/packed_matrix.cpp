@@ -22,7 +22,7 @@ constexpr size_t cache_line = 64;
 // Both layouts are [n/32][words of a row][32] in 32-bit words: a word is one float32, or two bfloat16 neighbours in k.
 // A piece of a panel is turned into words in the nearest cache, then goes to memory in one stream.
 using Word = uint32_t;
-constexpr int64_t words_per_piece = 64;
+constexpr int64_t words_per_piece = 128;
 constexpr size_t word_row_bytes = panel_width * sizeof(Word);
 
 int64_t elements_per_word(DType dtype) { return dtype == MOX_F32 ? 1 : 2; }

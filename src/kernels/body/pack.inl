@@ -85,7 +85,8 @@ inline void transpose(Words* rows) {
 // Round to nearest even, a NaN stays a NaN; the result in the upper half, anything below.
 inline Words rounded(Words bits) {
   const Words up = bits + 0x7fffU + ((bits >> 16) & 1U);
-  return (bits & 0x7fffffffU) > 0x7f800000U ? (bits | 0x400000U) : up;
+  const Floats value = (Floats)bits;
+  return value != value ? (bits | 0x400000U) : up;
 }
 
 inline Words pair(Words even, Words odd) { return (even >> 16) | (odd & 0xffff0000U); }
@@ -140,7 +141,10 @@ inline void transpose_as(const RowsToPack& rows, uint32_t* words) {
       if (count == lanes && rows.bytes - at >= step) {
 #pragma GCC unroll 16
         for (int r = 0; r < lanes; ++r) {
-          __builtin_prefetch(source + r * rows.row_bytes + at + rows.bytes);
+          // The next piece, into the second cache: the rows' lines fall into the same few sets of the first.
+          for (int64_t line = 0; line < step; line += 64) {
+            __builtin_prefetch(source + r * rows.row_bytes + at + line + rows.bytes, 0, 2);
+          }
           block[r] = Source::take(source + r * rows.row_bytes + at);
         }
       } else {
