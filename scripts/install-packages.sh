@@ -12,6 +12,7 @@ packages=(
   ocl-icd-opencl-dev   # libdnnl-dev names OpenCL in its CMake package without depending on it
   nlohmann-json3-dev   # config.json, safetensors headers
   libzip-dev           # adapter_model.bin
+  libxxhash-dev        # checksums of packed caches
   libsentencepiece-dev # tokenizers of the command line
   libcli11-dev         # the command line's options
   libgtest-dev libgmock-dev libbenchmark-dev
@@ -29,7 +30,7 @@ if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
   {
     echo "This script knows Debian 12, Ubuntu 22.04 and Ubuntu 24.04, which have apt-get; this system has not."
     echo "Install by hand: a C++20 compiler (GCC 12 is tested), CMake >= 3.25, Ninja, pkg-config, Eigen >= 3.4,"
-    echo "oneDNN 2.6 or 3.x, nlohmann-json >= 3.10, libzip, sentencepiece, CLI11, GoogleTest with GoogleMock."
+    echo "oneDNN 2.6 or 3.x, nlohmann-json >= 3.10, libzip, libxxhash, sentencepiece, CLI11, GoogleTest with GoogleMock."
     echo "Then: cmake --preset release && cmake --build --preset release && ctest --preset release"
   } >&2
   exit 1

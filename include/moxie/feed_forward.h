@@ -77,6 +77,13 @@ MOX_API void mox_feed_forward_description_init(mox_feed_forward_description* des
 MOX_API mox_status mox_feed_forward_create(mox_runtime* runtime, const mox_feed_forward_description* description,
                                            mox_feed_forward** feed_forward, mox_error* error);
 
+/* Whether packed weights are kept in a file for the next start: see mox_load_options. */
+typedef enum mox_packed_cache {
+  MOX_PACKED_CACHE_OFF = 0,
+  MOX_PACKED_CACHE_READ_WRITE = 1, /* used where it fits the checkpoint; else written, or written anew */
+  MOX_PACKED_CACHE_READ = 2        /* used where it fits; never written */
+} mox_packed_cache;
+
 /* How a checkpoint is read. */
 typedef struct mox_load_options {
   size_t struct_size;
@@ -84,6 +91,19 @@ typedef struct mox_load_options {
   /* 0 (default): files are read. 1: files are mapped; a file truncated meanwhile then kills the
    * process with SIGBUS, so map only what nobody rewrites. */
   int32_t map_files;
+  /* A packed cache holds the linears as the kernels take them, so that opening again is as fast as
+   * the disk. One that is stale, damaged, made for another dtype or by another version is never
+   * used, and one that cannot be written never fails the call: either is logged, and the
+   * checkpoint is packed. The checkpoint must stay: norms, biases, routers and embedding are read
+   * from it. Whoever may write the cache may change the model, as with the checkpoint. */
+  mox_packed_cache packed_cache;
+  /* 0 (default): the cache is read into memory on huge pages, which runs faster. 1: it is mapped,
+   * so that processes share it; cut short by somebody meanwhile, it then kills the process with
+   * SIGBUS. (The library replaces caches whole, which disturbs nobody.) Both check every byte. */
+  int32_t map_packed_cache;
+  /* A file; or a folder (one that exists, or with a slash at its end), where each checkpoint has a
+   * file of its own; or NULL: beside the checkpoint. Used during the call only. */
+  const char* packed_cache_path;
 } mox_load_options;
 
 MOX_API void mox_load_options_init(mox_load_options* options, size_t struct_size);

@@ -23,7 +23,8 @@ typedef struct mox_file_info {
   size_t struct_size;
   mox_file_kind kind;
   char family[32]; /* checkpoint: "llama", ...; adapter: "mixlora", "lora", ...; else "" */
-  char format[64]; /* "Hugging Face", "mistral consolidated", "MoE-PEFT", "PEFT", "safetensors", "torch archive" */
+  char format[64]; /* "Hugging Face", "mistral consolidated", "MoE-PEFT", "PEFT", "safetensors", "torch archive",
+                      "packed cache" */
   int64_t tensors;
   int64_t parameters;
   int64_t bytes;

@@ -59,9 +59,8 @@ mox_status mox_block_open(mox_runtime* runtime, const char* folder, int32_t laye
     require_not_null(runtime, "runtime");
     require_not_null(folder, "folder");
     require_not_null(block, "block");
-    const mox_load_options load = moxie::api::read_load_options(options);
-    auto opened =
-        moxie::model::open_block(folder, layer, load.weights, load.map_files != 0, runtime->engine->threads());
+    const moxie::model::LoadSettings settings = moxie::api::read_load_options(options, runtime->engine);
+    auto opened = moxie::model::open_block(folder, layer, settings);
     *block = new mox_block{runtime->engine, std::move(opened)};
   });
 }

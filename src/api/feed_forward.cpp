@@ -1,8 +1,13 @@
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "api/batch.h"
 #include "api/call.h"
+#include "kernels/packed_arena.h"
 #include "moe/tiling.h"
+#include "runtime/huge_memory.h"
+#include "runtime/parallel.h"
 
 using moxie::api::guard;
 
@@ -29,15 +34,52 @@ int64_t checked_matrix(const mox_matrix& matrix, int64_t rows, int64_t columns, 
   return moxie::api::checked_stride(matrix.row_stride, columns, rows, what + ".row_stride");
 }
 
-moxie::moe::Linear pack(const mox_matrix& matrix, int64_t rows, int64_t columns, const float* bias, moxie::DType dtype,
-                        const std::string& what) {
-  const int64_t stride = checked_matrix(matrix, rows, columns, what);
-  moxie::moe::Linear linear;
-  linear.weight = moxie::kernels::PackedMatrix(dtype, rows, columns);
-  linear.weight.pack_rows(0, rows, matrix.data, matrix.dtype, stride);
-  if (bias != nullptr) linear.bias.assign(bias, bias + rows);
-  return linear;
-}
+// The caller's matrices, checked first and packed together on all threads.
+class Packer {
+ public:
+  explicit Packer(moxie::DType dtype) : dtype_(dtype) {}
+
+  // `linear` must stay where it is until run().
+  void add(const mox_matrix& matrix, int64_t rows, int64_t columns, const float* bias, const std::string& what,
+           moxie::moe::Linear* linear) {
+    const int64_t stride = checked_matrix(matrix, rows, columns, what);
+    arena_.add(&linear->weight, dtype_, rows, columns);
+    jobs_.push_back({&matrix, stride, linear});
+    if (bias != nullptr) linear->bias.assign(bias, bias + rows);
+  }
+
+  void run(int threads) {
+    arena_.bind(moxie::huge_memory(arena_.bytes()));
+    struct Task {
+      const Job* job;
+      int64_t row;
+    };
+    std::vector<Task> tasks;
+    for (const Job& job : jobs_) {
+      for (int64_t row = 0; row < job.matrix->rows; row += rows_per_task) tasks.push_back({&job, row});
+    }
+    moxie::parallel_for(threads, static_cast<int64_t>(tasks.size()), [&](int64_t index) {
+      const Task& task = tasks[static_cast<size_t>(index)];
+      const mox_matrix& matrix = *task.job->matrix;
+      const auto* data = static_cast<const std::byte*>(matrix.data);
+      task.job->linear->weight.pack_rows(
+          task.row, std::min(rows_per_task, matrix.rows - task.row),
+          data + static_cast<size_t>(task.row * task.job->stride) * moxie::element_size(matrix.dtype), matrix.dtype,
+          task.job->stride);
+    });
+  }
+
+ private:
+  static constexpr int64_t rows_per_task = 4 * moxie::kernels::panel_width;
+  struct Job {
+    const mox_matrix* matrix;
+    int64_t stride;
+    moxie::moe::Linear* linear;
+  };
+  moxie::DType dtype_;
+  moxie::kernels::PackedArena arena_;
+  std::vector<Job> jobs_;
+};
 
 // As held: bfloat16 where that is asked for, or where every matrix is.
 moxie::DType dtype_of(const mox_feed_forward_description& description) {
@@ -184,26 +226,27 @@ mox_status mox_feed_forward_create(mox_runtime* runtime, const mox_feed_forward_
     const mox_feed_forward_description d =
         moxie::api::read_struct(description, mox_feed_forward_description{}, "mox_feed_forward_description");
     check_description(d);
-    const moxie::DType dtype = dtype_of(d);
     auto layer = std::make_shared<moxie::model::LayerFeedForward>();
     moxie::moe::FeedForward& base = layer->feed_forward;
     base.hidden = d.hidden;
     base.ffn = d.ffn;
     base.activation = d.activation;
     base.gated = d.kind != MOX_FEED_FORWARD_PLAIN;
+    base.experts.resize(static_cast<size_t>(d.expert_count));
+    Packer packer(dtype_of(d));
     for (int32_t e = 0; e < d.expert_count; ++e) {
       const mox_expert_weights& from = d.experts[e];
       const std::string where = "experts[" + std::to_string(e) + "]";
-      moxie::moe::Expert expert;
-      expert.gate = pack(from.gate, d.ffn, d.hidden, from.gate_bias, dtype, where + ".gate");
-      if (base.gated) expert.up = pack(from.up, d.ffn, d.hidden, from.up_bias, dtype, where + ".up");
+      moxie::moe::Expert& expert = base.experts[static_cast<size_t>(e)];
+      packer.add(from.gate, d.ffn, d.hidden, from.gate_bias, where + ".gate", &expert.gate);
+      if (base.gated) packer.add(from.up, d.ffn, d.hidden, from.up_bias, where + ".up", &expert.up);
       if (!base.gated && from.up.data != nullptr) {
         throw invalid_argument(where + ".up is given; a plain feed-forward has none");
       }
-      expert.down = pack(from.down, d.hidden, d.ffn, from.down_bias, dtype, where + ".down");
-      base.experts.push_back(std::move(expert));
+      packer.add(from.down, d.hidden, d.ffn, from.down_bias, where + ".down", &expert.down);
     }
     if (d.kind == MOX_FEED_FORWARD_EXPERTS) base.router = take_router(d);
+    packer.run(runtime->engine->threads());
     *feed_forward = new mox_feed_forward{runtime->engine, std::move(layer)};
   });
 }
@@ -214,9 +257,8 @@ mox_status mox_feed_forward_open(mox_runtime* runtime, const char* folder, int32
     require_not_null(runtime, "runtime");
     require_not_null(folder, "folder");
     require_not_null(feed_forward, "feed_forward");
-    const mox_load_options load = moxie::api::read_load_options(options);
-    auto opened =
-        moxie::model::open_feed_forward(folder, layer, load.weights, load.map_files != 0, runtime->engine->threads());
+    const moxie::model::LoadSettings settings = moxie::api::read_load_options(options, runtime->engine);
+    auto opened = moxie::model::open_feed_forward(folder, layer, settings);
     *feed_forward = new mox_feed_forward{runtime->engine, std::move(opened)};
   });
 }

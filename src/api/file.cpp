@@ -8,6 +8,7 @@
 
 #include "adapter/describe_adapter.h"
 #include "api/call.h"
+#include "cache/packed_file.h"
 #include "checkpoint/adapter_tensors.h"
 #include "checkpoint/file_access.h"
 #include "checkpoint/inspect.h"
@@ -59,7 +60,8 @@ mox_status mox_file_open(const char* path, mox_file** file, mox_error* error) {
     auto result = std::make_unique<mox_file>();
     if (!moxie::checkpoint::is_folder(path)) {
       result->kind = MOX_FILE_TENSORS;
-      result->inspection = moxie::checkpoint::inspect_tensor_file(path);
+      result->inspection = moxie::cache::is_packed_file(path) ? moxie::cache::inspect_packed_file(path)
+                                                              : moxie::checkpoint::inspect_tensor_file(path);
     } else if (moxie::checkpoint::is_adapter_folder(path)) {
       result->kind = MOX_FILE_ADAPTER;
       result->inspection = inspect_adapter(path);

@@ -4,7 +4,7 @@
 
 namespace moxie::api {
 
-mox_load_options read_load_options(const mox_load_options* options) {
+model::LoadSettings read_load_options(const mox_load_options* options, const std::shared_ptr<Engine>& engine) {
   const mox_load_options load = read_struct(options, mox_load_options{}, "mox_load_options");
   if (load.weights < MOX_WEIGHTS_AS_STORED || load.weights > MOX_WEIGHTS_BF16) {
     throw invalid_argument("weights is " + std::to_string(load.weights) + "; expected a mox_weights");
@@ -12,7 +12,24 @@ mox_load_options read_load_options(const mox_load_options* options) {
   if (load.map_files != 0 && load.map_files != 1) {
     throw invalid_argument("map_files is " + std::to_string(load.map_files) + "; expected 0 or 1");
   }
-  return load;
+  if (load.packed_cache < MOX_PACKED_CACHE_OFF || load.packed_cache > MOX_PACKED_CACHE_READ) {
+    throw invalid_argument("packed_cache is " + std::to_string(load.packed_cache) + "; expected a mox_packed_cache");
+  }
+  if (load.map_packed_cache != 0 && load.map_packed_cache != 1) {
+    throw invalid_argument("map_packed_cache is " + std::to_string(load.map_packed_cache) + "; expected 0 or 1");
+  }
+  if (load.packed_cache_path != nullptr && *load.packed_cache_path == '\0') {
+    throw invalid_argument("packed_cache_path is empty; expected a file, a folder, or NULL for the checkpoint's");
+  }
+  model::LoadSettings settings;
+  settings.weights = load.weights;
+  settings.map_files = load.map_files != 0;
+  settings.threads = engine->threads();
+  settings.cache.mode = load.packed_cache;
+  settings.cache.map = load.map_packed_cache != 0;
+  if (load.packed_cache_path != nullptr) settings.cache.path = load.packed_cache_path;
+  settings.log = [engine](mox_log_level level, const std::string& text) { engine->log(level, text); };
+  return settings;
 }
 
 const adapter::Adapter* HeldAdapters::hold(const mox_adapter* handle, const void* base, const std::string& where) {

@@ -51,8 +51,8 @@ namespace moxie::api {
 
 constexpr int32_t most_experts = 4096;  // that any argument may ask for
 
-// options NULL: the defaults.
-mox_load_options read_load_options(const mox_load_options* options);
+// options NULL: the defaults. Error where a field is out of range.
+model::LoadSettings read_load_options(const mox_load_options* options, const std::shared_ptr<Engine>& engine);
 
 // Adapters of a call, kept alive until it is over, whatever happens to their handles.
 class HeldAdapters {

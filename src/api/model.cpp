@@ -50,8 +50,8 @@ mox_status mox_model_open(mox_runtime* runtime, const char* folder, const mox_lo
     require_not_null(runtime, "runtime");
     require_not_null(folder, "folder");
     require_not_null(model, "model");
-    const mox_load_options load = moxie::api::read_load_options(options);
-    auto decoder = moxie::model::open_decoder(folder, load.weights, load.map_files != 0, runtime->engine->threads());
+    const moxie::model::LoadSettings settings = moxie::api::read_load_options(options, runtime->engine);
+    auto decoder = moxie::model::open_decoder(folder, settings);
     *model = new mox_model{runtime->engine, std::move(decoder)};
   });
 }

@@ -19,6 +19,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr int64_t worth_giving_back = int64_t{64} << 10;
+
 std::string reason(int code) { return std::generic_category().message(code); }
 
 Error cannot_open(const std::string& path, int code) {
@@ -65,6 +67,13 @@ void File::read(int64_t offset, int64_t count, void* destination) const {
   if (count == 0) return;
   if (mapping_ != nullptr) {
     std::memcpy(destination, mapping_ + offset, static_cast<size_t>(count));
+    if (count >= worth_giving_back) {
+      // Pages at the edges that a neighbour still needs come back from the system's cache.
+      const int64_t page = ::sysconf(_SC_PAGESIZE);
+      const int64_t begin = offset / page * page;
+      (void)::madvise(const_cast<unsigned char*>(mapping_) + begin, static_cast<size_t>(offset + count - begin),
+                      MADV_DONTNEED);
+    }
     return;
   }
   auto* next = static_cast<unsigned char*>(destination);
@@ -79,6 +88,31 @@ void File::read(int64_t offset, int64_t count, void* destination) const {
     }
     done += got;
   }
+}
+
+int64_t File::modified_ns() const {
+  struct stat status {};
+  if (::fstat(descriptor_, &status) != 0) throw cannot_open(path_, errno);
+  return int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
+}
+
+void File::expect_read(int64_t offset, int64_t count) const {
+  if (offset < size_) (void)::posix_fadvise(descriptor_, offset, count, POSIX_FADV_WILLNEED);
+}
+
+std::shared_ptr<const std::byte> File::map_shared(int64_t offset, int64_t count) const {
+  if (offset < 0 || count < 0 || offset > size_ || count > size_ - offset) {
+    throw Error(MOX_INTERNAL, path_ + ": mapping " + std::to_string(count) + " bytes at " + std::to_string(offset) +
+                                  " of " + std::to_string(size_));
+  }
+  if (count == 0) return nullptr;
+  const auto size = static_cast<size_t>(count);
+  void* address = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, descriptor_, offset);
+  if (address == MAP_FAILED) throw Error(MOX_IO, path_ + ": cannot be mapped: " + reason(errno));
+  // Few file systems have huge pages to give.
+  (void)::madvise(address, size, MADV_HUGEPAGE);
+  return {static_cast<const std::byte*>(address),
+          [size](const std::byte* mapped) { ::munmap(const_cast<std::byte*>(mapped), size); }};
 }
 
 std::string read_whole(const std::string& path, int64_t limit) {

@@ -1,7 +1,9 @@
 // Files as the readers see them: regular, of a known size, read at offsets or mapped.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -21,8 +23,19 @@ class File {
   [[nodiscard]] int64_t size() const { return size_; }
 
   // [offset, offset + count) must lie within size(). A file that became shorter meanwhile is an error (when mapped:
-  // SIGBUS, which is why reading is the default).
+  // SIGBUS, which is why reading is the default). Of a mapping, pages that were read are given back, so that a large
+  // file is never resident as a whole.
   void read(int64_t offset, int64_t count, void* destination) const;
+
+  // When the file was last written, as the system says at this moment: nanoseconds since 1970.
+  [[nodiscard]] int64_t modified_ns() const;
+
+  // Tells the system that this part, as far as it lies in the file, will be read soon.
+  void expect_read(int64_t offset, int64_t count) const;
+
+  // Bytes [offset, offset + count) of the file as memory that processes share, only to be read; offset must be a
+  // multiple of the page size. Outlives this object. Cut short while mapped, it ends the process with SIGBUS.
+  [[nodiscard]] std::shared_ptr<const std::byte> map_shared(int64_t offset, int64_t count) const;
 
  private:
   std::string path_;

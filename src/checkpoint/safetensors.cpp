@@ -1,5 +1,7 @@
 #include "checkpoint/safetensors.h"
 
+#include <xxhash.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -43,6 +45,10 @@ class Safetensors : public TensorSource {
   [[nodiscard]] const std::vector<TensorEntry>& entries() const override { return entries_; }
   [[nodiscard]] const std::string& path() const override { return path_; }
 
+  [[nodiscard]] std::vector<SourceFile> files() const override {
+    return {{file_name(path_), file_.size(), file_.modified_ns(), header_hash_, false}};
+  }
+
   void read(size_t entry, int64_t first, int64_t count, void* destination) const override {
     const TensorEntry& tensor = entries_.at(entry);
     const int64_t all = tensor.elements();
@@ -71,6 +77,7 @@ class Safetensors : public TensorSource {
   std::string path_;
   std::vector<TensorEntry> entries_;
   std::vector<int64_t> begins_;  // in the file
+  uint64_t header_hash_ = 0;
 };
 
 void Safetensors::read_header() {
@@ -93,6 +100,7 @@ void Safetensors::read_header() {
   }
   std::string text(length, '\0');
   file_.read(length_bytes, static_cast<int64_t>(length), text.data());
+  header_hash_ = XXH3_64bits(text.data(), text.size());
   if (text.empty() || text.front() != '{') {
     throw invalid_file(path_ + ": header does not begin with '{'; expected a JSON object");
   }

@@ -41,6 +41,14 @@ class ShardedTensors : public TensorSource {
   [[nodiscard]] const std::vector<TensorEntry>& entries() const override { return entries_; }
   [[nodiscard]] const std::string& path() const override { return path_; }
 
+  [[nodiscard]] std::vector<SourceFile> files() const override {
+    std::vector<SourceFile> result;
+    for (const auto& shard : shards_) {
+      for (SourceFile& file : shard->files()) result.push_back(std::move(file));
+    }
+    return result;
+  }
+
   void read(size_t entry, int64_t first, int64_t count, void* destination) const override {
     const Place& place = places_.at(entry);
     shards_[place.shard]->read(place.entry, first, count, destination);

@@ -22,6 +22,16 @@ struct TensorEntry {
   [[nodiscard]] std::string describe() const;  // "float32 [4, 48]"
 };
 
+// What tells one state of a file from another without reading all of it.
+struct SourceFile {
+  std::string name;  // relative to the folder
+  int64_t size = 0;
+  int64_t modified_ns = 0;   // at this moment, not when it was opened
+  uint64_t header_hash = 0;  // XXH3 of what the file says about its tensors
+  // Whether header_hash covers checksums of all data.
+  bool data_hashed = false;
+};
+
 // Implemented by safetensors files, torch archives and checkpoint folders. Reading is const and may be done
 // from several threads at once.
 class TensorSource {
@@ -37,6 +47,9 @@ class TensorSource {
 
   // Where the files lie, for messages.
   [[nodiscard]] virtual const std::string& path() const = 0;
+
+  // The files the tensors come from, as they are now.
+  [[nodiscard]] virtual std::vector<SourceFile> files() const = 0;
 
   // Index into entries(), or -1.
   [[nodiscard]] int64_t find(std::string_view name) const;

@@ -1,5 +1,7 @@
 #include "checkpoint/torch_archive.h"
 
+#include <xxhash.h>
+
 #include <algorithm>
 #include <cstring>
 #include <list>
@@ -8,6 +10,7 @@
 #include <utility>
 
 #include "checkpoint/checked.h"
+#include "checkpoint/file_access.h"
 #include "checkpoint/pickle.h"
 #include "checkpoint/text.h"
 #include "checkpoint/zip_archive.h"
@@ -65,7 +68,7 @@ void copy_strided(const TensorEntry& entry, const View& view, const unsigned cha
 class TorchArchive : public TensorSource {
  public:
   TorchArchive(const std::string& path, std::string shown_as)
-      : path_(std::move(shown_as)), archive_(path, path_), prefix_(find_prefix()) {
+      : path_(std::move(shown_as)), file_(path), archive_(path, path_), prefix_(find_prefix()) {
     check_byte_order();
     const std::string pickle = prefix_ + "data.pkl";
     const int64_t size = archive_.entries().at(pickle).bytes;
@@ -75,6 +78,11 @@ class TorchArchive : public TensorSource {
     }
     const Bytes bytes = archive_.read(pickle);
     const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    header_hash_ = XXH3_64bits(bytes.data(), bytes.size());
+    for (const auto& [name, entry] : archive_.entries()) {
+      header_hash_ = XXH3_64bits_withSeed(name.data(), name.size(), header_hash_);
+      header_hash_ = XXH3_64bits_withSeed(&entry.checksum, sizeof entry.checksum, header_hash_);
+    }
     std::vector<PickledTensor> tensors = unpickle_tensors(text, path_ + ": data.pkl");
     std::sort(tensors.begin(), tensors.end(),
               [](const PickledTensor& a, const PickledTensor& b) { return a.name < b.name; });
@@ -84,6 +92,10 @@ class TorchArchive : public TensorSource {
 
   [[nodiscard]] const std::vector<TensorEntry>& entries() const override { return entries_; }
   [[nodiscard]] const std::string& path() const override { return path_; }
+
+  [[nodiscard]] std::vector<SourceFile> files() const override {
+    return {{path_.substr(path_.find_last_of('/') + 1), file_.size(), file_.modified_ns(), header_hash_, true}};
+  }
 
   void read(size_t entry, int64_t first, int64_t count, void* destination) const override {
     const TensorEntry& tensor = entries_.at(entry);
@@ -136,10 +148,12 @@ class TorchArchive : public TensorSource {
   [[nodiscard]] std::shared_ptr<const Bytes> load(const std::string& key) const;
 
   std::string path_;
+  File file_;
   ZipArchive archive_;
   std::string prefix_;
   std::vector<TensorEntry> entries_;
   std::vector<View> views_;
+  uint64_t header_hash_ = 0;
 
   struct Kept {
     std::string key;

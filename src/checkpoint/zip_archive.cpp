@@ -46,10 +46,10 @@ ZipArchive::ZipArchive(const std::string& path, const std::string& shown_as) : p
     if (zip_stat_index(archive_.get(), index, ZIP_FL_ENC_RAW, &status) != 0) {
       throw invalid_file(path_ + ": entry " + std::to_string(index) + ": " + zip_strerror(archive_.get()));
     }
-    constexpr zip_uint64_t needed =
-        ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD | ZIP_STAT_ENCRYPTION_METHOD;
+    constexpr zip_uint64_t needed = ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD |
+                                    ZIP_STAT_ENCRYPTION_METHOD | ZIP_STAT_CRC;
     if ((status.valid & needed) != needed) {
-      throw invalid_file(path_ + ": entry " + std::to_string(index) + ": its size or method is not stated");
+      throw invalid_file(path_ + ": entry " + std::to_string(index) + ": its size, method or checksum is not stated");
     }
     const std::string name = status.name;
     const std::string place = path_ + ": entry " + quote(name);
@@ -62,7 +62,7 @@ ZipArchive::ZipArchive(const std::string& path, const std::string& shown_as) : p
       throw invalid_file(place + " claims " + std::to_string(status.size) + " bytes, stored in " +
                          std::to_string(status.comp_size) + ", of a file of " + std::to_string(size));
     }
-    const Entry entry{index, static_cast<int64_t>(status.size)};
+    const Entry entry{index, static_cast<int64_t>(status.size), status.crc};
     if (!entries_.emplace(name, entry).second) throw invalid_file(place + " is there twice");
   }
 }

@@ -17,6 +17,7 @@ class ZipArchive {
   struct Entry {
     uint64_t index = 0;
     int64_t bytes = 0;
+    uint32_t checksum = 0;  // CRC-32 of the bytes, as the archive states it
   };
 
   // MOX_INVALID_FILE for what is no zip archive, for compressed or encrypted entries, and for names that occur twice.

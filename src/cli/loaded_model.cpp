@@ -10,6 +10,13 @@ void add_model_options(CLI::App& command, ModelOptions& options) {
       ->type_name("NAME=DIR")
       ->allow_extra_args(false);
   add_weights_option(command, options.weights);
+  auto* cache =
+      command
+          .add_option("--packed-cache", options.packed_cache,
+                      "Keep packed weights in this file or folder for the next start; 'auto': beside the model")
+          ->type_name("auto|PATH");
+  command.add_flag("--map-packed-cache", options.map_packed_cache, "Map the packed cache, so that processes share it")
+      ->needs(cache);
 }
 
 const NamedAdapter* LoadedModel::find(const std::string& name) const {
@@ -53,6 +60,11 @@ LoadedModel load_model(const CommonOptions& common, const ModelOptions& options)
   loaded.runtime = open_runtime(common);
   auto load = defaults(mox_load_options_init);
   load.weights = weights_called(options.weights);
+  if (!options.packed_cache.empty()) {
+    load.packed_cache = MOX_PACKED_CACHE_READ_WRITE;
+    load.map_packed_cache = options.map_packed_cache ? 1 : 0;
+    if (options.packed_cache != "auto") load.packed_cache_path = options.packed_cache.c_str();
+  }
   loaded.model = make<Model>(mox_model_open, loaded.runtime.get(), options.folder.c_str(), &load);
   loaded.info = describe<mox_model_info>(mox_model_describe, loaded.model);
   for (const auto& [name, folder] : named) {

@@ -14,9 +14,11 @@ struct ModelOptions {
   std::string folder;
   std::vector<std::string> adapters;  // NAME=DIR
   std::string weights;
+  std::string packed_cache;  // "": none, "auto": beside the checkpoint, else a file or folder
+  bool map_packed_cache = false;
 };
 
-// --model, --adapter and --weights.
+// --model, --adapter, --weights, --packed-cache and --map-packed-cache.
 void add_model_options(CLI::App& command, ModelOptions& options);
 
 struct NamedAdapter {

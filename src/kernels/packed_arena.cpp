@@ -11,8 +11,8 @@ constexpr size_t section_alignment = 4096;
 template <typename Byte>
 void bind_all(const std::vector<PackedArena::Section>& sections, const std::shared_ptr<Byte>& memory) {
   for (const PackedArena::Section& section : sections) {
-    *section.matrix = PackedMatrix(section.dtype, section.n, section.k,
-                                   std::shared_ptr<Byte>(memory, memory.get() + section.offset));
+    *section.matrix =
+        PackedMatrix(section.dtype, section.n, section.k, std::shared_ptr<Byte>(memory, memory.get() + section.offset));
   }
 }
 

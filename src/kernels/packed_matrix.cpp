@@ -126,7 +126,8 @@ void PackedMatrix::pack_rows(int64_t first_row, int64_t rows, const void* source
                            " do not lie in a packed matrix of " + std::to_string(n_) + " rows");
   }
   if (rows == 0 || k_ == 0) return;
-  if (writable_ == nullptr) throw Error(MOX_INTERNAL, "a packed matrix in memory that is only to be read was to be filled");
+  if (writable_ == nullptr)
+    throw Error(MOX_INTERNAL, "a packed matrix in memory that is only to be read was to be filled");
   static const Packing& packing = packings().front();
   const int64_t per_word = elements_per_word(dtype_);
   const auto source_size = static_cast<int64_t>(element_size(source_dtype));

@@ -29,18 +29,18 @@ void read_embedding(WeightsLoader* loader, Decoder* decoder) {
                       "; expected float32, bfloat16 or float16");
   }
   decoder->embedding.dtype = entry.dtype;
-  decoder->embedding.rows.resize(static_cast<size_t>(entry.bytes));
-  loader->reader().read_rows(entry, 0, a.vocabulary, decoder->embedding.rows.data());
+  decoder->embedding.bytes = static_cast<size_t>(entry.bytes);
+  decoder->embedding.rows = loader->add_rows(entry);
 }
 
 void embed(const Decoder& decoder, int32_t token, float* row) {
   const int64_t hidden = decoder.geometry.hidden;
   const Embedding& embedding = decoder.embedding;
-  if (embedding.rows.empty()) {
+  if (embedding.rows == nullptr) {
     decoder.head.weight.read_row(token, row);
     return;
   }
-  const std::byte* stored = embedding.rows.data() + static_cast<size_t>(token * hidden) * element_size(embedding.dtype);
+  const std::byte* stored = embedding.rows.get() + static_cast<size_t>(token * hidden) * element_size(embedding.dtype);
   if (embedding.dtype == MOX_F32) {
     std::memcpy(row, stored, static_cast<size_t>(hidden) * sizeof(float));
     return;
@@ -97,13 +97,13 @@ void run_head(const Context& context, const Decoder& decoder, const float* x, in
 }  // namespace
 
 int64_t Decoder::weight_bytes() const {
-  int64_t bytes = static_cast<int64_t>(embedding.rows.size() + final_norm.size() * sizeof(float) + head.weight.bytes());
+  int64_t bytes = static_cast<int64_t>(embedding.bytes + final_norm.size() * sizeof(float) + head.weight.bytes());
   for (const transformer::Block& block : blocks) bytes += block.weight_bytes();
   return bytes;
 }
 
-std::shared_ptr<Decoder> open_decoder(const std::string& folder, mox_weights weights, bool map_files, int threads) {
-  const checkpoint::Checkpoint checkpoint = checkpoint::open_checkpoint(folder, map_files);
+std::shared_ptr<Decoder> open_decoder(const std::string& folder, const LoadSettings& settings) {
+  const checkpoint::Checkpoint checkpoint = checkpoint::open_checkpoint(folder, settings.map_files);
   checkpoint::refuse_unknown_tensors(checkpoint);
   checkpoint::require_attention(checkpoint.architecture, folder);
   auto decoder = std::make_shared<Decoder>();
@@ -111,7 +111,7 @@ std::shared_ptr<Decoder> open_decoder(const std::string& folder, mox_weights wei
   decoder->geometry = geometry_of(checkpoint.architecture);
   const Architecture& a = decoder->architecture;
 
-  WeightsLoader loader(checkpoint, weights);
+  WeightsLoader loader(checkpoint, settings, "model");
   std::vector<std::string> linears;
   for (int64_t layer = 0; layer < a.layers; ++layer) {
     for (const std::string& name : attention_linears(a, layer)) linears.push_back(name);
@@ -132,7 +132,7 @@ std::shared_ptr<Decoder> open_decoder(const std::string& folder, mox_weights wei
     read_embedding(&loader, decoder.get());
     decoder->parameters += a.vocabulary * a.hidden;
   }
-  loader.run(threads);
+  loader.run();
   return decoder;
 }
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
-#include "moxie/feed_forward.h"
+#include "model/load_settings.h"
 #include "transformer/block.h"
 
 namespace moxie::model {
@@ -16,7 +16,8 @@ namespace moxie::model {
 // Token id -> row, as stored; or, where embeddings are tied, from the head's packed rows.
 struct Embedding {
   DType dtype = MOX_F32;
-  std::vector<std::byte> rows;  // [vocabulary, hidden]; empty: tied
+  std::shared_ptr<const std::byte> rows;  // [vocabulary, hidden]; NULL: tied
+  size_t bytes = 0;
 };
 
 struct Decoder {
@@ -31,7 +32,7 @@ struct Decoder {
   [[nodiscard]] int64_t weight_bytes() const;
 };
 
-std::shared_ptr<Decoder> open_decoder(const std::string& folder, mox_weights weights, bool map_files, int threads);
+std::shared_ptr<Decoder> open_decoder(const std::string& folder, const LoadSettings& settings);
 
 // One sequence's part of a step.
 struct DecoderStep {

@@ -44,9 +44,8 @@ BaseLinears common(const Architecture& architecture, const moe::FeedForward& fee
 
 }  // namespace
 
-std::shared_ptr<LayerBlock> open_block(const std::string& folder, int64_t layer, mox_weights weights, bool map_files,
-                                       int threads) {
-  const checkpoint::Checkpoint checkpoint = checkpoint::open_checkpoint(folder, map_files);
+std::shared_ptr<LayerBlock> open_block(const std::string& folder, int64_t layer, const LoadSettings& settings) {
+  const checkpoint::Checkpoint checkpoint = checkpoint::open_checkpoint(folder, settings.map_files);
   checkpoint::refuse_unknown_tensors(checkpoint);
   require_layer(checkpoint, layer);
   checkpoint::require_attention(checkpoint.architecture, folder);
@@ -54,27 +53,27 @@ std::shared_ptr<LayerBlock> open_block(const std::string& folder, int64_t layer,
   result->architecture = checkpoint.architecture;
   result->geometry = geometry_of(checkpoint.architecture);
   result->layer = layer;
-  WeightsLoader loader(checkpoint, weights);
+  WeightsLoader loader(checkpoint, settings, "block " + std::to_string(layer));
   std::vector<std::string> linears = attention_linears(checkpoint.architecture, layer);
   for (const std::string& name : feed_forward_linears(checkpoint.architecture, layer)) linears.push_back(name);
   loader.decide_dtype(linears);
   add_block(&loader, layer, &result->block);
-  loader.run(threads);
+  loader.run();
   return result;
 }
 
-std::shared_ptr<LayerFeedForward> open_feed_forward(const std::string& folder, int64_t layer, mox_weights weights,
-                                                    bool map_files, int threads) {
-  const checkpoint::Checkpoint checkpoint = checkpoint::open_checkpoint(folder, map_files);
+std::shared_ptr<LayerFeedForward> open_feed_forward(const std::string& folder, int64_t layer,
+                                                    const LoadSettings& settings) {
+  const checkpoint::Checkpoint checkpoint = checkpoint::open_checkpoint(folder, settings.map_files);
   checkpoint::refuse_unknown_tensors(checkpoint);
   require_layer(checkpoint, layer);
   auto result = std::make_shared<LayerFeedForward>();
   result->architecture = checkpoint.architecture;
   result->layer = layer;
-  WeightsLoader loader(checkpoint, weights);
+  WeightsLoader loader(checkpoint, settings, "feed-forward " + std::to_string(layer));
   loader.decide_dtype(feed_forward_linears(checkpoint.architecture, layer));
   add_feed_forward(&loader, layer, &result->feed_forward);
-  loader.run(threads);
+  loader.run();
   return result;
 }
 

@@ -22,10 +22,9 @@ struct LayerFeedForward {
   moe::FeedForward feed_forward;
 };
 
-std::shared_ptr<LayerBlock> open_block(const std::string& folder, int64_t layer, mox_weights weights, bool map_files,
-                                       int threads);
-std::shared_ptr<LayerFeedForward> open_feed_forward(const std::string& folder, int64_t layer, mox_weights weights,
-                                                    bool map_files, int threads);
+std::shared_ptr<LayerBlock> open_block(const std::string& folder, int64_t layer, const LoadSettings& settings);
+std::shared_ptr<LayerFeedForward> open_feed_forward(const std::string& folder, int64_t layer,
+                                                    const LoadSettings& settings);
 
 // What an adapter's reader is to know of each.
 adapter::BaseLinears base_linears(const Decoder& decoder);

@@ -1,9 +1,11 @@
 #include "model/weights_loader.h"
 
 #include <algorithm>
-#include <cstddef>
+#include <mutex>
+#include <utility>
 
 #include "runtime/error.h"
+#include "runtime/huge_memory.h"
 #include "runtime/parallel.h"
 
 namespace moxie::model {
@@ -14,16 +16,54 @@ using checkpoint::tensor_name;
 using checkpoint::TensorEntry;
 using checkpoint::TensorNames;
 
-constexpr int64_t rows_per_task = 8 * kernels::panel_width;
+// A piece is read, then packed while it is still in the second cache.
+constexpr int64_t piece_bytes = int64_t{512} << 10;
+
+// Whole panels of rows, at least one.
+int64_t rows_of_piece(int64_t row_bytes) {
+  const int64_t panels = piece_bytes / std::max<int64_t>(row_bytes * kernels::panel_width, 1);
+  return std::max<int64_t>(panels, 1) * kernels::panel_width;
+}
+
+// Buffers that go from task to task: a fresh one for each would have its pages cleared by the system.
+class Buffers {
+ public:
+  explicit Buffers(size_t size) : size_(size) {}
+
+  template <typename Use>
+  void with(Use&& use) {
+    std::unique_ptr<std::byte[]> buffer = take();
+    use(buffer.get());
+    const std::lock_guard<std::mutex> lock(mutex_);
+    free_.push_back(std::move(buffer));
+  }
+
+ private:
+  std::unique_ptr<std::byte[]> take() {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (!free_.empty()) {
+        std::unique_ptr<std::byte[]> buffer = std::move(free_.back());
+        free_.pop_back();
+        return buffer;
+      }
+    }
+    return std::make_unique_for_overwrite<std::byte[]>(size_);
+  }
+
+  size_t size_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<std::byte[]>> free_;
+};
 
 }  // namespace
 
-WeightsLoader::WeightsLoader(const checkpoint::Checkpoint& checkpoint, mox_weights weights)
-    : checkpoint_(checkpoint), reader_(*checkpoint.tensors), weights_(weights) {}
+WeightsLoader::WeightsLoader(const checkpoint::Checkpoint& checkpoint, const LoadSettings& settings, std::string holds)
+    : checkpoint_(checkpoint), settings_(settings), holds_(std::move(holds)), reader_(*checkpoint.tensors) {}
 
 void WeightsLoader::decide_dtype(const std::vector<std::string>& weight_names) {
-  if (weights_ != MOX_WEIGHTS_AS_STORED) {
-    dtype_ = weights_ == MOX_WEIGHTS_BF16 ? MOX_BF16 : MOX_F32;
+  if (settings_.weights != MOX_WEIGHTS_AS_STORED) {
+    dtype_ = settings_.weights == MOX_WEIGHTS_BF16 ? MOX_BF16 : MOX_F32;
     return;
   }
   const checkpoint::TensorSource& source = reader_.source();
@@ -42,8 +82,8 @@ void WeightsLoader::add_linear(const std::string& name, int64_t out, int64_t in,
     throw unsupported(entry.file + ": tensor " + name + " is " + entry.describe() +
                       "; expected float32, bfloat16 or float16");
   }
-  linear->weight = kernels::PackedMatrix(dtype_, out, in);
-  jobs_.push_back({&linear->weight, &entry});
+  arena_.add(&linear->weight, dtype_, out, in);
+  linears_.push_back({&linear->weight, nullptr, &entry});
   parameters_ += out * in;
   if (with_bias) linear->bias = vector(checkpoint::bias_name(name), out);
 }
@@ -58,26 +98,61 @@ std::vector<float> WeightsLoader::matrix_float32(const std::string& name, int64_
   return reader_.read_float32(name, {rows, columns});
 }
 
-void WeightsLoader::run(int threads) {
+std::shared_ptr<const std::byte> WeightsLoader::add_rows(const TensorEntry& entry) {
+  const std::shared_ptr<std::byte> memory = huge_memory(static_cast<size_t>(entry.bytes));
+  rows_.push_back({nullptr, memory.get(), &entry});
+  return memory;
+}
+
+void WeightsLoader::fill(const std::vector<Job>& jobs) const {
   struct Task {
     const Job* job;
-    int64_t first, rows;
+    int64_t first, rows, row_bytes;
   };
   std::vector<Task> tasks;
-  for (const Job& job : jobs_) {
-    const int64_t n = job.destination->n();
-    for (int64_t first = 0; first < n; first += rows_per_task) {
-      tasks.push_back({&job, first, std::min(rows_per_task, n - first)});
+  int64_t largest = 0;
+  for (const Job& job : jobs) {
+    const int64_t n = job.entry->shape[0];
+    const int64_t row_bytes = n == 0 ? 0 : job.entry->bytes / n;
+    const int64_t rows = rows_of_piece(row_bytes);
+    if (job.matrix != nullptr) largest = std::max(largest, std::min(rows, n) * row_bytes);
+    for (int64_t first = 0; first < n; first += rows) {
+      tasks.push_back({&job, first, std::min(rows, n - first), row_bytes});
     }
   }
-  parallel_for(threads, static_cast<int64_t>(tasks.size()), [&](int64_t index) {
+  Buffers buffers(static_cast<size_t>(largest));
+  parallel_for(settings_.threads, static_cast<int64_t>(tasks.size()), [&](int64_t index) {
     const Task& task = tasks[static_cast<size_t>(index)];
-    const int64_t k = task.job->destination->k();
-    std::vector<std::byte> rows(static_cast<size_t>(task.rows * k) * element_size(task.job->entry->dtype));
-    reader_.read_rows(*task.job->entry, task.first, task.rows, rows.data());
-    task.job->destination->pack_rows(task.first, task.rows, rows.data(), task.job->entry->dtype, k);
+    const Job& job = *task.job;
+    if (job.matrix == nullptr) {
+      reader_.read_rows(*job.entry, task.first, task.rows, job.rows + task.first * task.row_bytes);
+      return;
+    }
+    buffers.with([&](std::byte* rows) {
+      reader_.read_rows(*job.entry, task.first, task.rows, rows);
+      job.matrix->pack_rows(task.first, task.rows, rows, job.entry->dtype, job.matrix->k());
+    });
   });
-  jobs_.clear();
+}
+
+void WeightsLoader::run() {
+  std::vector<cache::PackedSection> sections;
+  for (size_t i = 0; i < linears_.size(); ++i) {
+    const kernels::PackedArena::Section& section = arena_.sections()[i];
+    sections.push_back({linears_[i].entry->name, section.dtype, section.n, section.k,
+                        static_cast<int64_t>(section.offset), static_cast<int64_t>(section.bytes)});
+  }
+  cache::PackedCache cache(settings_.cache, settings_.log, checkpoint_, holds_, std::move(sections),
+                           static_cast<int64_t>(arena_.bytes()), settings_.threads);
+  fill(rows_);
+  if (const auto kept = cache.load(); kept != nullptr) {
+    arena_.bind(kept);
+    return;
+  }
+  std::shared_ptr<std::byte> memory = huge_memory(arena_.bytes());
+  arena_.bind(memory);
+  fill(linears_);
+  if (const auto mapped = cache.save(memory.get()); mapped != nullptr) arena_.bind(mapped);
 }
 
 std::vector<std::string> feed_forward_linears(const Architecture& architecture, int64_t layer) {

@@ -218,6 +218,18 @@ TEST_F(FeedForwardArguments, Open) {
   options.weights = static_cast<mox_weights>(9);
   open(MOX_INVALID_ARGUMENT, "weights", runtime_.get(), folder.c_str(), 0, &options);
   mox_load_options_init(&options, sizeof(options));
+  EXPECT_EQ(options.packed_cache, MOX_PACKED_CACHE_OFF);
+  EXPECT_EQ(options.map_packed_cache, 0);
+  EXPECT_EQ(options.packed_cache_path, nullptr);
+  options.packed_cache = static_cast<mox_packed_cache>(3);
+  open(MOX_INVALID_ARGUMENT, "packed_cache is 3", runtime_.get(), folder.c_str(), 0, &options);
+  mox_load_options_init(&options, sizeof(options));
+  options.map_packed_cache = 2;
+  open(MOX_INVALID_ARGUMENT, "map_packed_cache is 2", runtime_.get(), folder.c_str(), 0, &options);
+  mox_load_options_init(&options, sizeof(options));
+  options.packed_cache_path = "";
+  open(MOX_INVALID_ARGUMENT, "packed_cache_path is empty", runtime_.get(), folder.c_str(), 0, &options);
+  mox_load_options_init(&options, sizeof(options));
   options.struct_size = 5;
   open(MOX_INVALID_ARGUMENT, "struct_size is 5", runtime_.get(), folder.c_str(), 0, &options);
 }

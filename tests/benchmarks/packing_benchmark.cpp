@@ -100,12 +100,9 @@ void register_all() {
     const char* name;
     DType from, to;
   };
-  const Case cases[] = {{"bf16_bf16", MOX_BF16, MOX_BF16},
-                        {"f32_f32", MOX_F32, MOX_F32},
-                        {"f32_bf16", MOX_F32, MOX_BF16},
-                        {"f16_f32", MOX_F16, MOX_F32},
-                        {"bf16_f32", MOX_BF16, MOX_F32},
-                        {"f16_bf16", MOX_F16, MOX_BF16}};
+  const Case cases[] = {{"bf16_bf16", MOX_BF16, MOX_BF16}, {"f32_f32", MOX_F32, MOX_F32},
+                        {"f32_bf16", MOX_F32, MOX_BF16},   {"f16_f32", MOX_F16, MOX_F32},
+                        {"bf16_f32", MOX_BF16, MOX_F32},   {"f16_bf16", MOX_F16, MOX_BF16}};
   for (const int threads : {1, 2}) {
     for (const bool fresh : {false, true}) {
       const std::string where = fresh ? "fresh/" : "touched/";

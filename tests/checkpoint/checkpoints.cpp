@@ -44,7 +44,8 @@ Tensors mistral_tensors() {
           {"tok_embeddings.weight", {5, 8}}};
 }
 
-std::string write_zero_archive(const TemporaryFolder& folder, const Tensors& tensors, const std::string& name) {
+std::string write_zero_archive(const TemporaryFolder& folder, const Tensors& tensors, const std::string& name,
+                               char fill) {
   Archive archive;
   std::vector<std::pair<std::string, std::string>> items;
   for (const auto& [tensor, shape] : tensors) {
@@ -56,7 +57,7 @@ std::string write_zero_archive(const TemporaryFolder& folder, const Tensors& ten
     }
     const std::string key = std::to_string(items.size());
     items.emplace_back(tensor, pickle::tensor(pickle::storage(key, elements), 0, shape, stride));
-    archive.storages.emplace_back(key, std::string(static_cast<size_t>(4 * elements), '\0'));
+    archive.storages.emplace_back(key, std::string(static_cast<size_t>(4 * elements), fill));
   }
   archive.pickle = pickle::begin + pickle::dict(items) + pickle::end;
   return write_archive(folder, archive, name);

@@ -17,7 +17,8 @@ Tensors llama_tensors();
 std::string mistral_params(const std::string& more = "");
 Tensors mistral_tensors();
 
-// A torch archive of zeros under these names.
-std::string write_zero_archive(const TemporaryFolder& folder, const Tensors& tensors, const std::string& name);
+// A torch archive under these names, every byte of data `fill`.
+std::string write_zero_archive(const TemporaryFolder& folder, const Tensors& tensors, const std::string& name,
+                               char fill = '\0');
 
 }  // namespace moxie::test

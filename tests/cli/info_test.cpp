@@ -45,6 +45,34 @@ TEST(Info, ListsTensorsOfASingleFile) {
   EXPECT_THAT(finished.output, HasSubstr("int32"));
 }
 
+TEST(Info, DescribesAPackedCache) {
+  const TemporaryFolder folder;
+  const auto cache = (folder / "cache").string();
+  const auto routes = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"perplexity", "--model", bundled("tiny-llama"), "--windows",
+                               bundled("heldout/kjv.safetensors"), "--limit", "1", "--json", "--verbose"});
+    return run_program(more);
+  };
+  const auto plain = routes({}), written = routes({"--packed-cache", cache}), used = routes({"--packed-cache", cache}),
+             mapped = routes({"--packed-cache", cache, "--map-packed-cache"});
+  ASSERT_EQ(plain.status, 0) << plain.errors;
+  EXPECT_THAT(plain.errors, Not(HasSubstr("packed cache")));
+  EXPECT_THAT(written.errors, HasSubstr("packed cache " + cache + ": wrote "));
+  EXPECT_THAT(used.errors, HasSubstr("packed cache " + cache + ": read "));
+  EXPECT_THAT(mapped.errors, HasSubstr("packed cache " + cache + ": mapped "));
+  const auto figure = [](const Finished& finished) { return finished.json()[0]["perplexity"]; };
+  for (const auto* one : {&written, &used, &mapped}) EXPECT_EQ(figure(*one), figure(plain));
+  EXPECT_EQ(routes({"--map-packed-cache"}).status, 2);
+
+  const auto finished = run_program({"info", cache, "--json"});
+  ASSERT_EQ(finished.status, 0) << finished.errors;
+  const auto json = finished.json();
+  EXPECT_EQ(json["format"], "packed cache");
+  EXPECT_EQ(json["tensor_count"], 6 * 7 + 1);
+  EXPECT_EQ(json["settings"]["holds"], "model");
+  EXPECT_EQ(json["settings"]["made from"], bundled("tiny-llama"));
+}
+
 TEST(Info, ABrokenConfigurationIsExplainedAndFails) {
   const TemporaryFolder folder;
   const auto broken = folder / "broken";
