@@ -3,6 +3,8 @@
 #include <limits>
 #include <new>
 
+#include "runtime/huge_memory.h"
+
 namespace moxie::kernels {
 namespace {
 
@@ -19,11 +21,11 @@ size_t bank_bytes(int64_t width, int64_t sets, int64_t n, int64_t k) {
 }  // namespace
 
 FactorBank::FactorBank(int64_t width, int64_t sets, int64_t n, int64_t k)
-    : width_(width), sets_(sets), n_(n), k_(k), memory_(bank_bytes(width, sets, n, k)) {}
+    : width_(width), sets_(sets), n_(n), k_(k), memory_(zeroed_memory(bank_bytes(width, sets, n, k))) {}
 
 void FactorBank::pack(int64_t set, int64_t first_row, int64_t rows, int64_t first_column, int64_t columns,
                       const float* source, int64_t source_stride) {
-  auto* floats = reinterpret_cast<float*>(memory_.data()) + set * set_stride();
+  auto* floats = reinterpret_cast<float*>(memory_.get()) + set * set_stride();
   for (int64_t r = 0; r < rows; ++r) {
     const int64_t row = first_row + r;
     float* to = floats + row / width_ * panel_stride() + first_column * width_ + row % width_;

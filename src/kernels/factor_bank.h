@@ -3,9 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "kernels/kernels.h"
-#include "runtime/large_buffer.h"
 
 namespace moxie::kernels {
 
@@ -25,7 +25,7 @@ class FactorBank {
   [[nodiscard]] size_t bytes() const { return static_cast<size_t>(sets_ * set_stride()) * sizeof(float); }
   [[nodiscard]] FactorPanels panels_of(int64_t set) const { return panels_of(set, 0, panels()); }
   [[nodiscard]] FactorPanels panels_of(int64_t set, int64_t begin, int64_t end) const {
-    const auto* floats = reinterpret_cast<const float*>(memory_.data());
+    const auto* floats = reinterpret_cast<const float*>(memory_.get());
     return {floats + set * set_stride() + begin * panel_stride(), panel_stride(), end - begin};
   }
 
@@ -41,7 +41,7 @@ class FactorBank {
   [[nodiscard]] int64_t set_stride() const { return panels() * panel_stride(); }
 
   int64_t width_ = 1, sets_ = 0, n_ = 0, k_ = 0;
-  LargeBuffer memory_;
+  std::shared_ptr<std::byte> memory_;
 };
 
 }  // namespace moxie::kernels

@@ -3,7 +3,6 @@
 #include <emmintrin.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <new>
@@ -56,14 +55,6 @@ void stream(const Word* from, size_t bytes, std::byte* to) {
   }
 }
 
-std::shared_ptr<std::byte> zeroed_from_heap(size_t size) {
-  const size_t rounded = (size + cache_line - 1) / cache_line * cache_line;
-  auto* memory = static_cast<std::byte*>(std::aligned_alloc(cache_line, rounded));
-  if (memory == nullptr) throw std::bad_alloc();
-  std::memset(memory, 0, rounded);
-  return {memory, [](std::byte* own) { std::free(own); }};
-}
-
 }  // namespace
 
 size_t packed_bytes(DType dtype, int64_t n, int64_t k) {
@@ -83,7 +74,7 @@ size_t packed_bytes(DType dtype, int64_t n, int64_t k) {
 PackedMatrix::PackedMatrix(DType dtype, int64_t n, int64_t k) : dtype_(dtype), n_(n), k_(k) {
   const size_t size = packed_bytes(dtype, n, k);
   if (size == 0) return;
-  std::shared_ptr<std::byte> memory = size >= huge_page ? huge_memory(size) : zeroed_from_heap(size);
+  std::shared_ptr<std::byte> memory = zeroed_memory(size);
   writable_ = memory.get();
   data_ = std::move(memory);
 }

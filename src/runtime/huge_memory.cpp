@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <cstdlib>
+#include <cstring>
 #include <limits>
 #include <new>
 
@@ -29,6 +31,16 @@ std::shared_ptr<std::byte> huge_memory(size_t bytes) {
   return {memory, [size](std::byte* mapped) {
             if (size != 0) munmap(mapped, size);
           }};
+}
+
+std::shared_ptr<std::byte> zeroed_memory(size_t bytes) {
+  if (bytes >= huge_page) return huge_memory(bytes);
+  constexpr size_t cache_line = 64;
+  const size_t rounded = (bytes + cache_line - 1) / cache_line * cache_line;
+  auto* memory = static_cast<std::byte*>(std::aligned_alloc(cache_line, rounded));
+  if (memory == nullptr && rounded != 0) throw std::bad_alloc();
+  if (rounded != 0) std::memset(memory, 0, rounded);
+  return {memory, [](std::byte* own) { std::free(own); }};
 }
 
 }  // namespace moxie
