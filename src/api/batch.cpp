@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <tuple>
 
 #include "api/call.h"
 
@@ -10,7 +11,7 @@ namespace {
 
 std::string at(size_t index) { return "ranges[" + std::to_string(index) + "]"; }
 
-void check_ranges(const mox_batch& batch, std::vector<size_t>* order) {
+void check_ranges(const mox_batch& batch, std::pmr::vector<size_t>* order) {
   for (size_t i = 0; i < batch.range_count; ++i) {
     const mox_range& range = batch.ranges[i];
     if (range.begin < 0 || range.begin > range.end || range.end > batch.rows) {
@@ -20,9 +21,9 @@ void check_ranges(const mox_batch& batch, std::vector<size_t>* order) {
   }
   order->resize(batch.range_count);
   std::iota(order->begin(), order->end(), size_t{0});
-  std::stable_sort(order->begin(), order->end(), [&](size_t a, size_t b) {
-    return std::pair(batch.ranges[a].begin, batch.ranges[a].end) <
-           std::pair(batch.ranges[b].begin, batch.ranges[b].end);
+  std::sort(order->begin(), order->end(), [&](size_t a, size_t b) {
+    return std::tuple(batch.ranges[a].begin, batch.ranges[a].end, a) <
+           std::tuple(batch.ranges[b].begin, batch.ranges[b].end, b);
   });
   int64_t covered = 0;
   for (const size_t i : *order) {
@@ -43,8 +44,9 @@ void check_ranges(const mox_batch& batch, std::vector<size_t>* order) {
   }
 }
 
-std::vector<moe::SequenceRows> sequences_of(const mox_batch& batch, const std::vector<moe::FeedForwardRange>& ranges) {
-  std::vector<int64_t> begins;
+void find_sequences(CallMemory& memory, CheckedBatch* checked) {
+  const mox_batch& batch = checked->batch;
+  auto begins = memory.list<int64_t>();
   if (batch.sequence_count > 0) require_not_null(batch.sequence_begins, "sequence_begins");
   for (size_t i = 0; i < batch.sequence_count; ++i) {
     const int64_t begin = batch.sequence_begins[i];
@@ -54,45 +56,45 @@ std::vector<moe::SequenceRows> sequences_of(const mox_batch& batch, const std::v
     }
     begins.push_back(begin);
   }
-  for (const moe::FeedForwardRange& range : ranges) {
+  for (const moe::FeedForwardRange& range : checked->ranges) {
     if (range.begin < range.end) begins.push_back(range.begin);
   }
   std::sort(begins.begin(), begins.end());
   begins.erase(std::unique(begins.begin(), begins.end()), begins.end());
-  std::vector<moe::SequenceRows> sequences(begins.size());
+  auto& sequences = checked->sequences;
+  sequences.resize(begins.size());
   for (size_t i = 0; i < begins.size(); ++i) {
     sequences[i].begin = begins[i];
     sequences[i].end = i + 1 < begins.size() ? begins[i + 1] : batch.rows;
   }
-  return sequences;
 }
 
 }  // namespace
 
-void require_hidden_dtype(mox_dtype dtype, const std::string& what) {
+void require_hidden_dtype(mox_dtype dtype, const ArgumentName& what) {
   if (dtype != MOX_F32 && dtype != MOX_BF16) {
-    throw invalid_argument(what + " is " + mox_dtype_name(dtype) + "; expected float32 or bfloat16");
+    throw invalid_argument(what.text() + " is " + mox_dtype_name(dtype) + "; expected float32 or bfloat16");
   }
 }
 
-int64_t checked_stride(int64_t stride, int64_t width, int64_t rows, const std::string& what) {
+int64_t checked_stride(int64_t stride, int64_t width, int64_t rows, const ArgumentName& what) {
   constexpr int64_t widest_element = 8;
   if (stride == 0) return width;
   if (stride > INT64_MAX / widest_element / std::max<int64_t>(rows, 1)) {
-    throw invalid_argument(what + " is " + std::to_string(stride) + " elements; " + std::to_string(rows) +
+    throw invalid_argument(what.text() + " is " + std::to_string(stride) + " elements; " + std::to_string(rows) +
                            " such rows are beyond any memory");
   }
   if (stride < width) {
-    throw invalid_argument(what + " is " + std::to_string(stride) + " elements; rows are " + std::to_string(width) +
-                           " wide");
+    throw invalid_argument(what.text() + " is " + std::to_string(stride) + " elements; rows are " +
+                           std::to_string(width) + " wide");
   }
   return stride;
 }
 
 CheckedBatch check_batch(const mox_batch* given, const mox_feed_forward& feed_forward, bool with_output,
-                         HeldAdapters* adapters) {
+                         CallMemory& memory, HeldAdapters* adapters) {
   require_not_null(given, "batch");
-  CheckedBatch checked;
+  CheckedBatch checked(memory);
   checked.batch = read_struct(given, mox_batch{}, "mox_batch");
   mox_batch& batch = checked.batch;
   const int64_t hidden = feed_forward.layer->feed_forward.hidden;
@@ -111,12 +113,13 @@ CheckedBatch check_batch(const mox_batch* given, const mox_feed_forward& feed_fo
   check_ranges(batch, &checked.order);
   for (const size_t i : checked.order) {
     const mox_range& range = batch.ranges[i];
-    const adapter::Adapter* adapter = adapters->hold(range.adapter, feed_forward.layer.get(), at(i) + ".adapter");
+    const adapter::Adapter* adapter =
+        adapters->hold(range.adapter, feed_forward.layer.get(), {"ranges", i, ".adapter"});
     const adapter::FeedForwardAdapter* over = adapter == nullptr ? nullptr : &adapter->layers.front().feed_forward;
     if (over != nullptr && over->empty()) over = nullptr;
     checked.ranges.push_back({range.begin, range.end, over});
   }
-  checked.sequences = sequences_of(batch, checked.ranges);
+  find_sequences(memory, &checked);
   return checked;
 }
 

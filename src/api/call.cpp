@@ -2,6 +2,12 @@
 
 namespace moxie::api {
 
+std::string ArgumentName::text() const {
+  std::string text(list_);
+  if (indexed_) text += "[" + std::to_string(index_) + "]";
+  return text + field_;
+}
+
 void copy_text(char* destination, size_t size, const std::string& text) noexcept {
   size_t length = std::min(text.size(), size - 1);
   if (length < text.size()) {

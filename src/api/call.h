@@ -5,6 +5,7 @@
 #include <cstring>
 #include <new>
 #include <string>
+#include <string_view>
 
 #include "moxie/status.h"
 #include "runtime/error.h"
@@ -35,9 +36,26 @@ mox_status guard(mox_error* error, Body&& body) noexcept {
   }
 }
 
-// `what` names the argument: "model", "steps[3].tokens".
-inline void require_not_null(const void* pointer, const std::string& what) {
-  if (pointer == nullptr) throw invalid_argument(what + " is NULL");
+// The name of an argument: "model", "steps[3].tokens". Spelled out only where a message needs it: making a name for
+// each field of each step would cost more than checking them. What it is made of must outlive it.
+class ArgumentName {
+ public:
+  ArgumentName(const char* name) : list_(name) {}         // NOLINT(google-explicit-constructor)
+  ArgumentName(const std::string& name) : list_(name) {}  // NOLINT(google-explicit-constructor)
+  ArgumentName(const char* list, size_t index, const char* field)
+      : list_(list), indexed_(true), index_(index), field_(field) {}
+
+  [[nodiscard]] std::string text() const;
+
+ private:
+  std::string_view list_;
+  bool indexed_ = false;
+  size_t index_ = 0;
+  const char* field_ = "";
+};
+
+inline void require_not_null(const void* pointer, const ArgumentName& what) {
+  if (pointer == nullptr) throw invalid_argument(what.text() + " is NULL");
 }
 
 // The caller's struct as this library knows it: fields a caller's older header lacks stay at `defaults`.

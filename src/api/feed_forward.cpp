@@ -138,13 +138,15 @@ void check_description(const mox_feed_forward_description& d) {
 void run(const mox_feed_forward* feed_forward, const mox_batch* batch, const mox_routing* plan, bool only_route,
          mox_routing** routing) {
   require_not_null(feed_forward, "feed_forward");
-  moxie::api::HeldAdapters adapters;
-  const moxie::api::CheckedBatch checked = moxie::api::check_batch(batch, *feed_forward, !only_route, &adapters);
+  moxie::api::CallMemory memory;
+  moxie::api::HeldAdapters adapters(memory);
+  const moxie::api::CheckedBatch checked =
+      moxie::api::check_batch(batch, *feed_forward, !only_route, memory, &adapters);
   const mox_batch& b = checked.batch;
   const moxie::moe::FeedForward& base = feed_forward->layer->feed_forward;
   const size_t ranges = checked.ranges.size();
 
-  std::vector<const moxie::moe::RangeRouting*> given;
+  auto given = memory.list<const moxie::moe::RangeRouting*>();
   if (plan != nullptr) {
     const auto& layers = plan->plan.layers;
     if (layers.size() != 1 || layers.front().ranges.size() != ranges) {
@@ -155,7 +157,7 @@ void run(const mox_feed_forward* feed_forward, const mox_batch* batch, const mox
     for (const size_t i : checked.order) given.push_back(&layers.front().ranges[i]);
   }
   std::unique_ptr<mox_routing> kept;
-  std::vector<moxie::moe::RangeRouting*> kept_ranges;
+  auto kept_ranges = memory.list<moxie::moe::RangeRouting*>();
   if (routing != nullptr) {
     kept = std::make_unique<mox_routing>();
     kept->plan.layers.resize(1);
@@ -226,6 +228,7 @@ mox_status mox_feed_forward_create(mox_runtime* runtime, const mox_feed_forward_
     const mox_feed_forward_description d =
         moxie::api::read_struct(description, mox_feed_forward_description{}, "mox_feed_forward_description");
     check_description(d);
+    const moxie::NearPlacement near(runtime->engine->placement());
     auto layer = std::make_shared<moxie::model::LayerFeedForward>();
     moxie::moe::FeedForward& base = layer->feed_forward;
     base.hidden = d.hidden;
@@ -257,6 +260,7 @@ mox_status mox_feed_forward_open(mox_runtime* runtime, const char* folder, int32
     require_not_null(runtime, "runtime");
     require_not_null(folder, "folder");
     require_not_null(feed_forward, "feed_forward");
+    const moxie::NearPlacement near(runtime->engine->placement());
     const moxie::model::LoadSettings settings = moxie::api::read_load_options(options, runtime->engine);
     auto opened = moxie::model::open_feed_forward(folder, layer, settings);
     *feed_forward = new mox_feed_forward{runtime->engine, std::move(opened)};

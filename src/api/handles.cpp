@@ -32,10 +32,10 @@ model::LoadSettings read_load_options(const mox_load_options* options, const std
   return settings;
 }
 
-const adapter::Adapter* HeldAdapters::hold(const mox_adapter* handle, const void* base, const std::string& where) {
+const adapter::Adapter* HeldAdapters::hold(const mox_adapter* handle, const void* base, const ArgumentName& where) {
   if (handle == nullptr) return nullptr;
   if (handle->base.get() != base) {
-    throw invalid_argument(where + " (\"" + handle->adapter->name +
+    throw invalid_argument(where.text() + " (\"" + handle->adapter->name +
                            "\") lies over another base; open the adapter over this one");
   }
   held_.push_back(handle->adapter);
@@ -46,21 +46,21 @@ HeldSequences::~HeldSequences() {
   for (transformer::Sequence* sequence : held_) sequence->busy.store(false, std::memory_order_release);
 }
 
-transformer::Sequence* HeldSequences::hold(const mox_sequence* handle, const std::string& where) {
+transformer::Sequence* HeldSequences::hold(const mox_sequence* handle, const ArgumentName& where) {
   require_not_null(handle, where);
   transformer::Sequence* sequence = handle->sequence.get();
-  held_.reserve(held_.size() + 1);
-  if (sequence->busy.exchange(true, std::memory_order_acquire)) {
-    throw invalid_argument(where + " stands twice in this call, or is in another call at this moment");
-  }
   held_.push_back(sequence);
+  if (sequence->busy.exchange(true, std::memory_order_acquire)) {
+    held_.pop_back();
+    throw invalid_argument(where.text() + " stands twice in this call, or is in another call at this moment");
+  }
   return sequence;
 }
 
-transformer::Sequence* HeldSequences::hold(const mox_sequence* handle, const void* owner, const std::string& where) {
+transformer::Sequence* HeldSequences::hold(const mox_sequence* handle, const void* owner, const ArgumentName& where) {
   require_not_null(handle, where);
   if (handle->owner.get() != owner) {
-    throw invalid_argument(where + " was created for another model or block");
+    throw invalid_argument(where.text() + " was created for another model or block");
   }
   return hold(handle, where);
 }

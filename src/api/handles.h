@@ -6,6 +6,8 @@
 #include <memory>
 
 #include "adapter/adapter.h"
+#include "api/call.h"
+#include "api/call_memory.h"
 #include "engine/engine.h"
 #include "model/decoder.h"
 #include "model/layer.h"
@@ -57,27 +59,28 @@ model::LoadSettings read_load_options(const mox_load_options* options, const std
 // Adapters of a call, kept alive until it is over, whatever happens to their handles.
 class HeldAdapters {
  public:
+  explicit HeldAdapters(CallMemory& memory) : held_(memory.resource()) {}
   // NULL for a NULL handle. Error where the adapter lies over another base; `where` names the argument.
-  const adapter::Adapter* hold(const mox_adapter* handle, const void* base, const std::string& where);
+  const adapter::Adapter* hold(const mox_adapter* handle, const void* base, const ArgumentName& where);
 
  private:
-  std::vector<std::shared_ptr<const adapter::Adapter>> held_;
+  std::pmr::vector<std::shared_ptr<const adapter::Adapter>> held_;
 };
 
 // Sequences of a call, marked as busy until it is over.
 class HeldSequences {
  public:
-  HeldSequences() = default;
+  explicit HeldSequences(CallMemory& memory) : held_(memory.resource()) {}
   ~HeldSequences();
   HeldSequences(const HeldSequences&) = delete;
   HeldSequences& operator=(const HeldSequences&) = delete;
 
-  transformer::Sequence* hold(const mox_sequence* handle, const std::string& where);
+  transformer::Sequence* hold(const mox_sequence* handle, const ArgumentName& where);
   // The same, and Error where it was made for another model or block.
-  transformer::Sequence* hold(const mox_sequence* handle, const void* owner, const std::string& where);
+  transformer::Sequence* hold(const mox_sequence* handle, const void* owner, const ArgumentName& where);
 
  private:
-  std::vector<transformer::Sequence*> held_;
+  std::pmr::vector<transformer::Sequence*> held_;
 };
 
 }  // namespace moxie::api

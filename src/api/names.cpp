@@ -5,6 +5,7 @@
 #include "moxie/moxie.h"
 #include "runtime/build_info.h"
 #include "runtime/dtype.h"
+#include "runtime/placement.h"
 
 const char* mox_version(void) { return MOXIE_VERSION; }
 
@@ -39,5 +40,7 @@ size_t mox_dtype_size(mox_dtype dtype) { return moxie::element_size(dtype); }
 const char* mox_isa_name(mox_isa isa) { return moxie::kernels::isa_name(isa); }
 
 const char* mox_backend_name(mox_backend backend) { return moxie::kernels::backend_name(backend); }
+
+const char* mox_affinity_name(mox_affinity affinity) { return moxie::affinity_name(affinity); }
 
 const char* mox_adapter_kind_name(mox_adapter_kind kind) { return moxie::adapter::kind_name(kind); }

@@ -1,13 +1,15 @@
 #include "api/call.h"
 #include "api/handles.h"
 #include "runtime/cpu.h"
+#include "runtime/cpu_list.h"
 
 using moxie::api::guard;
 
 namespace {
 
 constexpr mox_runtime_options default_options = {sizeof(mox_runtime_options), 0,       MOX_ISA_BEST, MOX_BACKEND_AUTO,
-                                                 MOX_NUMERICS_REPRODUCIBLE,   nullptr, nullptr,      MOX_LOG_WARNING};
+                                                 MOX_NUMERICS_REPRODUCIBLE,   nullptr, nullptr,      MOX_LOG_WARNING,
+                                                 MOX_AFFINITY_AUTO,           nullptr};
 
 }  // namespace
 
@@ -39,6 +41,11 @@ mox_status mox_runtime_describe(const mox_runtime* runtime, mox_runtime_info* in
     moxie::api::copy_text(found.backends, sizeof(found.backends), moxie::kernels::backends_in_build());
     moxie::api::copy_text(found.kernel_f32, sizeof(found.kernel_f32), engine.kernels().f32->name);
     moxie::api::copy_text(found.kernel_bf16, sizeof(found.kernel_bf16), engine.kernels().bf16->name);
+    const moxie::Placement& placement = engine.placement();
+    found.affinity = placement.affinity;
+    found.cores = placement.cores;
+    found.numa_nodes = placement.nodes;
+    moxie::api::copy_text(found.cpus, sizeof(found.cpus), moxie::cpu_list_text(placement.cpus));
     moxie::api::write_struct(info, found, "mox_runtime_info");
   });
 }

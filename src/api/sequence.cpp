@@ -48,7 +48,8 @@ mox_status mox_sequence_create_for_block(const mox_block* block, const mox_seque
 mox_status mox_sequence_fork(const mox_sequence* sequence, mox_sequence** fork, mox_error* error) {
   return guard(error, [&] {
     moxie::api::require_not_null(fork, "fork");
-    moxie::api::HeldSequences held;
+    moxie::api::CallMemory memory;
+    moxie::api::HeldSequences held(memory);
     const moxie::transformer::Sequence* from = held.hold(sequence, "sequence");
     auto handle = std::make_unique<mox_sequence>();
     handle->owner = sequence->owner;
@@ -59,7 +60,8 @@ mox_status mox_sequence_fork(const mox_sequence* sequence, mox_sequence** fork, 
 
 mox_status mox_sequence_truncate(mox_sequence* sequence, int64_t length, mox_error* error) {
   return guard(error, [&] {
-    moxie::api::HeldSequences held;
+    moxie::api::CallMemory memory;
+    moxie::api::HeldSequences held(memory);
     moxie::transformer::Sequence* of_call = held.hold(sequence, "sequence");
     if (length < 0 || length > of_call->length) {
       throw moxie::invalid_argument("length is " + std::to_string(length) + "; the sequence holds " +

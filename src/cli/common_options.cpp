@@ -23,6 +23,14 @@ std::vector<std::string> backend_names() {
   return names;
 }
 
+std::vector<std::string> affinity_names() {
+  std::vector<std::string> names;
+  for (int affinity = MOX_AFFINITY_NONE; affinity <= MOX_AFFINITY_COMPACT; ++affinity) {
+    names.emplace_back(mox_affinity_name(mox_affinity(affinity)));
+  }
+  return names;
+}
+
 // Place of `name` in `names`, from 1.
 int place(const std::vector<std::string>& names, const std::string& name, const char* what) {
   std::string known;
@@ -51,8 +59,17 @@ void add_common_options(CLI::App& command, CommonOptions& options) {
   command.add_option("--backend", options.backend, "Who computes (default: MOXIE_BACKEND, else the best there is)")
       ->check(CLI::IsMember(backend_names()))
       ->group(group);
-  command.add_option("--threads", options.threads, "Threads (default: MOXIE_THREADS, else every CPU)")
+  command.add_option("--threads", options.threads, "Threads (default: MOXIE_THREADS, else one for each core)")
       ->check(CLI::Range(1, 1024))
+      ->group(group);
+  command
+      .add_option("--affinity", options.affinity,
+                  "Bind threads: none, one to each core, or compact: one to each CPU (default: MOXIE_AFFINITY, else "
+                  "compact where CPUs are listed)")
+      ->check(CLI::IsMember(affinity_names()))
+      ->group(group);
+  command.add_option("--cpus", options.cpus, "CPUs to run on, like 0-15,32 (default: MOXIE_CPUS, else all allowed)")
+      ->type_name("LIST")
       ->group(group);
   command
       .add_flag("--verbose", options.verbose, "Print the kernel table, with why each kernel is skipped, and the log")
@@ -81,6 +98,10 @@ Runtime open_runtime(const CommonOptions& options) { return open_runtime(options
 Runtime open_runtime(const CommonOptions& options, const std::string& backend) {
   auto settings = defaults(mox_runtime_options_init);
   if (options.threads > 0) settings.threads = options.threads;
+  if (!options.affinity.empty()) {
+    settings.affinity = mox_affinity(place(affinity_names(), options.affinity, "affinity"));
+  }
+  if (!options.cpus.empty()) settings.cpus = options.cpus.c_str();
   if (!options.isa.empty()) settings.isa = isa_called(options.isa);
   if (!backend.empty()) settings.backend = backend_called(backend);
   settings.log = log_line;

@@ -12,6 +12,8 @@ struct CommonOptions {
   std::string isa;      // "": the library's default
   std::string backend;  // "": the library's default
   int threads = 0;
+  std::string affinity;  // "": the library's default
+  std::string cpus;      // "": the library's default
   bool verbose = false;
   bool json = false;
 };

@@ -18,7 +18,9 @@ int kernels(const CommonOptions& options) {
   if (!options.json) {
     Table table({"processor", info.cpu});
     table.add({"instruction set", std::string(mox_isa_name(info.isa)) + " of " + mox_isa_name(info.machine_isa)});
-    table.add({"threads", std::to_string(info.threads)});
+    table.add({"threads", std::to_string(info.threads) + ", affinity " + mox_affinity_name(info.affinity)});
+    table.add({"CPUs", std::string(info.cpus) + ": " + std::to_string(info.cores) + " cores, " +
+                           std::to_string(info.numa_nodes) + " NUMA nodes"});
     table.add({"backends", info.backends});
     table.add({"float32 weights", info.kernel_f32});
     table.add({"bfloat16 weights", info.kernel_bf16});
@@ -30,6 +32,10 @@ int kernels(const CommonOptions& options) {
                       {"machine_isa", mox_isa_name(info.machine_isa)},
                       {"machine_isas", nlohmann::json::array()},
                       {"threads", info.threads},
+                      {"affinity", mox_affinity_name(info.affinity)},
+                      {"cpus", info.cpus},
+                      {"cores", info.cores},
+                      {"numa_nodes", info.numa_nodes},
                       {"backends", nlohmann::json::array()},
                       {"kernel_f32", info.kernel_f32},
                       {"kernel_bf16", info.kernel_bf16},

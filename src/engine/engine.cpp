@@ -4,19 +4,23 @@
 
 #include "kernels/names.h"
 #include "runtime/cpu.h"
+#include "runtime/cpu_list.h"
 #include "runtime/error.h"
 
 namespace moxie {
 namespace {
 
-constexpr int most_threads = 1024;
-
-int threads_of(const mox_runtime_options& options) {
+Placement placement_of(const mox_runtime_options& options) {
   if (options.threads < 0 || options.threads > most_threads) {
-    throw invalid_argument("threads is " + std::to_string(options.threads) + "; expected 0 (all) to " +
+    throw invalid_argument("threads is " + std::to_string(options.threads) + "; expected 0 (one for each core) to " +
                            std::to_string(most_threads));
   }
-  return options.threads == 0 ? usable_cpus() : options.threads;
+  if (options.affinity < MOX_AFFINITY_AUTO || options.affinity > MOX_AFFINITY_COMPACT) {
+    throw invalid_argument("affinity is " + std::to_string(options.affinity) + "; expected a mox_affinity");
+  }
+  Placement placement = place(read_topology("", allowed_cpus()), options.affinity, options.cpus, options.threads);
+  require_bindable(placement);
+  return placement;
 }
 
 template <typename Value, typename ByName>
@@ -65,6 +69,13 @@ mox_runtime_options with_environment(mox_runtime_options options) {
   if (const char* threads = set_in_environment("MOXIE_THREADS"); threads != nullptr && options.threads == 0) {
     options.threads = threads_by_name(threads);
   }
+  if (const char* affinity = set_in_environment("MOXIE_AFFINITY");
+      affinity != nullptr && options.affinity == MOX_AFFINITY_AUTO) {
+    options.affinity = by_name<mox_affinity>("MOXIE_AFFINITY", affinity, MOX_AFFINITY_COMPACT, affinity_name);
+  }
+  if (const char* cpus = set_in_environment("MOXIE_CPUS"); cpus != nullptr && options.cpus == nullptr) {
+    options.cpus = cpus;
+  }
   return options;
 }
 
@@ -75,7 +86,7 @@ Engine::Engine(const mox_runtime_options& options)
       isa_(options.isa == MOX_ISA_BEST ? machine_isa() : options.isa),
       kernels_(kernels::choose(options.isa, options.backend)),
       table_(kernels::table(options.isa, options.backend)),
-      executor_(threads_of(options)) {
+      executor_(placement_of(options)) {
   if (options.numerics != MOX_NUMERICS_REPRODUCIBLE && options.numerics != MOX_NUMERICS_FASTEST) {
     throw invalid_argument("numerics is " + std::to_string(options.numerics) +
                            "; expected MOX_NUMERICS_REPRODUCIBLE or MOX_NUMERICS_FASTEST");
@@ -89,7 +100,10 @@ Engine::Engine(const mox_runtime_options& options)
     }
   }
   log(MOX_LOG_VERBOSE, std::string("kernels for float32 weights: ") + kernels_.f32->name + ", for bfloat16 weights: " +
-                           kernels_.bf16->name + ", " + std::to_string(executor_.threads()) + " threads");
+                           kernels_.bf16->name + ", " + std::to_string(threads()) + " threads");
+  log(MOX_LOG_VERBOSE, "affinity " + std::string(affinity_name(placement().affinity)) + ", CPUs " +
+                           cpu_list_text(placement().cpus) + " of " + std::to_string(placement().cores) + " cores on " +
+                           std::to_string(placement().nodes) + " NUMA nodes");
 }
 
 void Engine::log(mox_log_level level, const std::string& text) const noexcept {

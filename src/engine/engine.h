@@ -41,7 +41,8 @@ class Engine {
     });
   }
 
-  [[nodiscard]] int threads() const { return executor_.threads(); }
+  [[nodiscard]] int threads() const { return placement().threads; }
+  [[nodiscard]] const Placement& placement() const { return executor_.placement(); }
   [[nodiscard]] const kernels::Choice& kernels() const { return kernels_; }
   [[nodiscard]] const std::vector<kernels::TableEntry>& table() const { return table_; }
   [[nodiscard]] mox_isa isa() const { return isa_; }
@@ -57,7 +58,8 @@ class Engine {
   Executor executor_;
 };
 
-// The request with MOXIE_ISA, MOXIE_BACKEND and MOXIE_THREADS put in where it leaves a choice.
+// The request with MOXIE_ISA, MOXIE_BACKEND, MOXIE_THREADS, MOXIE_AFFINITY and MOXIE_CPUS put in where it leaves a
+// choice.
 mox_runtime_options with_environment(mox_runtime_options options);
 
 }  // namespace moxie

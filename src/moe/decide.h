@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <iterator>
+#include <limits>
 #include <numeric>
 #include <ranges>
 
@@ -34,10 +35,13 @@ inline int32_t places(const RouterSettings& settings) {
   }
 }
 
-// Whether a row can be decided upon at all.
+// Whether a row can be decided upon at all. Loops over a row look at all of it, without a branch inside, so that the
+// compiler can take several experts at a time.
 template <typename T>
 bool finite(const T* logits, int32_t count) {
-  return std::all_of(logits, logits + count, [](T logit) { return std::isfinite(logit); });
+  int bad = 0;
+  for (int32_t i = 0; i < count; ++i) bad |= static_cast<int>(!(std::abs(logits[i]) <= std::numeric_limits<T>::max()));
+  return bad == 0;
 }
 
 namespace detail {
@@ -49,18 +53,70 @@ struct Better {
   bool operator()(int32_t a, int32_t b) const { return scores[a] > scores[b] || (scores[a] == scores[b] && a < b); }
 };
 
-// The `count` best of all experts, best first, without sorting the rest.
+constexpr int32_t looked_at_once = 16;  // experts
+
+// Whether any of `looked_at_once` scores is above the limit.
+template <typename T>
+bool any_above(const T* scores, T limit) {
+  int above = 0;
+  for (int32_t i = 0; i < looked_at_once; ++i) above |= static_cast<int>(scores[i] > limit);
+  return above != 0;
+}
+
+// Puts expert `id` where it belongs among the `held` best so far, best first. Experts come in ascending order, so of
+// equals it is the last.
+template <typename T>
+void insert(const T* scores, int32_t id, int32_t held, int32_t* ids) {
+  int32_t at = held;
+  for (; at > 0 && scores[id] > scores[ids[at - 1]]; --at) ids[at] = ids[at - 1];
+  ids[at] = id;
+}
+
+// The `count` best of all experts, best first, without sorting the rest: an expert that is not above the last of the
+// best so far costs one comparison, made for many experts at a time.
 template <typename T>
 void best(const T* scores, int32_t experts, int32_t count, int32_t* ids) {
-  std::ranges::partial_sort_copy(std::views::iota(0, experts), std::ranges::subrange(ids, ids + count),
-                                 Better<T>{scores});
+  constexpr int32_t few = 32;  // more are cheaper kept in a heap than in order
+  if (count > few) {
+    std::ranges::partial_sort_copy(std::views::iota(0, experts), std::ranges::subrange(ids, ids + count),
+                                   Better<T>{scores});
+    return;
+  }
+  int32_t id = 0;
+  for (; id < count; ++id) insert(scores, id, id, ids);
+  const auto look_at = [&](int32_t end) {
+    for (; id < end; ++id) {
+      if (scores[id] > scores[ids[count - 1]]) insert(scores, id, count - 1, ids);
+    }
+  };
+  while (experts - id >= looked_at_once) {
+    if (any_above(scores + id, scores[ids[count - 1]])) {
+      look_at(id + looked_at_once);
+    } else {
+      id += looked_at_once;
+    }
+  }
+  look_at(experts);
+}
+
+// Of scores that are numbers.
+template <typename T>
+T largest_of(const T* scores, int32_t count) {
+  T largest[looked_at_once];
+  std::fill_n(largest, looked_at_once, scores[0]);
+  int32_t i = 0;
+  for (; i + looked_at_once <= count; i += looked_at_once) {
+    for (int32_t j = 0; j < looked_at_once; ++j) largest[j] = scores[i + j] > largest[j] ? scores[i + j] : largest[j];
+  }
+  for (; i < count; ++i) largest[0] = scores[i] > largest[0] ? scores[i] : largest[0];
+  return *std::max_element(largest, largest + looked_at_once);
 }
 
 // e to the power of (logit - largest); returns the sum. The sum is kept in float64: in float32 the thousandth expert
 // would be added to a figure that has lost its last bits.
 template <typename T>
 double exponentials(const T* logits, int32_t count, T* out) {
-  const T largest = *std::max_element(logits, logits + count);
+  const T largest = largest_of(logits, count);
   double sum = 0;
   for (int32_t i = 0; i < count; ++i) {
     out[i] = std::exp(logits[i] - largest);
@@ -133,7 +189,7 @@ void decide_row(const RouterSettings& settings, const T* logits, int32_t* expert
       return;
     case MOX_ROUTER_SWITCH: {
       detail::softmax(logits, count, scratch);
-      experts[0] = static_cast<int32_t>(std::max_element(scratch, scratch + count) - scratch);
+      detail::best(scratch, count, 1, experts);
       weights[0] = scratch[experts[0]];
       return;
     }

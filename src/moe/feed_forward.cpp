@@ -81,16 +81,32 @@ void run_inputs(const Context& context, const FeedForward& base, const FeedForwa
   });
 }
 
-void decide_inputs(const Context& context, const FeedForwardCall& call, std::span<RangeWork> ranges) {
-  context.team.run(static_cast<int64_t>(ranges.size()), [&](int64_t index, int) {
-    RangeWork& range = ranges[static_cast<size_t>(index)];
-    if (range.router.router != nullptr) decide(range.router, call.sequences);
-    for (const LoraInput* input : {&range.gate, &range.up}) {
+// Decisions, and z weighed by them. A router's capacity comes last: it counts rows across tasks.
+void decide_inputs(const Context& context, const FeedForwardCall& call, std::span<const RangeWork> ranges) {
+  struct Task {
+    const RangeWork* range;
+    Span rows;
+  };
+  auto tasks = context.workspace.list<Task>();
+  auto counting = context.workspace.list<const RouterWork*>();
+  for (const RangeWork& range : ranges) {
+    if (range.router.router == nullptr && !range.gate.routes() && !range.up.routes()) continue;
+    for (int64_t i = 0; i < divide_up(range.rows, decision_rows); ++i) {
+      tasks.push_back({&range, part(i, decision_rows, range.rows)});
+    }
+    if (has_capacity(range.router)) counting.push_back(&range.router);
+  }
+  context.team.run(static_cast<int64_t>(tasks.size()), [&](int64_t index, int) {
+    const Task& task = tasks[static_cast<size_t>(index)];
+    if (task.range->router.router != nullptr) decide_rows(task.range->router, task.rows);
+    for (const LoraInput* input : {&task.range->gate, &task.range->up}) {
       if (!input->routes()) continue;
-      decide(input->router, {});
-      weigh(*input, {0, input->rows});
+      decide_rows(input->router, task.rows);
+      weigh(*input, task.rows);
     }
   });
+  context.team.run(static_cast<int64_t>(counting.size()),
+                   [&](int64_t index, int) { apply_capacity(*counting[static_cast<size_t>(index)], call.sequences); });
 }
 
 // MixLoRA: z of gate and up, which only the experts that were chosen make.

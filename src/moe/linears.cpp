@@ -82,14 +82,22 @@ void run_linears(const Context& context, const float* x, int64_t ldx, int64_t ro
     }
   });
 
-  if (input_tasks > 0) {
-    context.team.run(static_cast<int64_t>(inputs.size()), [&](int64_t index, int) {
-      const LoraInput& input = inputs[static_cast<size_t>(index)];
-      if (!input.routes()) return;
-      decide(input.router, {});
-      weigh(input, {0, input.rows});
-    });
+  struct Weighing {
+    const LoraInput* input;
+    Span rows;
+  };
+  auto weighings = workspace.list<Weighing>();
+  for (const LoraInput& input : inputs) {
+    if (!input.routes()) continue;
+    for (int64_t i = 0; i < divide_up(input.rows, decision_rows); ++i) {
+      weighings.push_back({&input, part(i, decision_rows, input.rows)});
+    }
   }
+  context.team.run(static_cast<int64_t>(weighings.size()), [&](int64_t index, int) {
+    const Weighing& task = weighings[static_cast<size_t>(index)];
+    decide_rows(task.input->router, task.rows);
+    weigh(*task.input, task.rows);
+  });
   for (size_t r = 0; r < kept.size(); ++r) {
     for (size_t j = 0; j < jobs.size(); ++j) {
       const LoraInput& input = inputs[r * jobs.size() + j];

@@ -5,7 +5,9 @@
 namespace moxie::moe {
 namespace {
 
-constexpr int64_t router_rows = 16;  // rows whose logits make one task
+// Rows and experts whose logits make one task: few experts, so that one row of many experts is work for many threads.
+constexpr int64_t router_rows = 64;
+constexpr int64_t router_experts = 16;
 
 LoraInput start(Workspace& workspace, const adapter::LoraSets& sets, int64_t begin, int64_t rows, int64_t z_rows) {
   LoraInput input;
@@ -23,7 +25,7 @@ void add_set(std::pmr::vector<InputTask>* tasks, const LoraInput& input, int32_t
   for (int64_t i = 0; i < divide_up(z_rows.size(), row_tile); ++i) {
     const Span rows = part(i, row_tile, z_rows.size());
     for (int64_t p = 0; p < panels; ++p) {
-      tasks->push_back({&input, nullptr, {z_rows.begin + rows.begin, z_rows.begin + rows.end}, {p, p + 1}, set});
+      tasks->push_back({&input, nullptr, {z_rows.begin + rows.begin, z_rows.begin + rows.end}, {p, p + 1}, set, {0, 0}});
     }
   }
 }
@@ -51,8 +53,11 @@ LoraInput make_lora_input(Workspace& workspace, const std::optional<adapter::Lor
 }
 
 void add_tasks(std::pmr::vector<InputTask>* tasks, const RouterWork& router) {
+  const int64_t experts = router.settings.experts;
   for (int64_t i = 0; i < divide_up(router.rows, router_rows); ++i) {
-    tasks->push_back({nullptr, &router, part(i, router_rows, router.rows), {0, 0}, 0});
+    for (int64_t e = 0; e < divide_up(experts, router_experts); ++e) {
+      tasks->push_back({nullptr, &router, part(i, router_rows, router.rows), {0, 0}, 0, part(e, router_experts, experts)});
+    }
   }
 }
 
@@ -70,7 +75,7 @@ void add_tasks(std::pmr::vector<InputTask>* tasks, const LoraInput& input) {
 
 void run_task(const Context& context, const InputTask& task, const float* x, int64_t ldx) {
   if (task.router != nullptr) {
-    compute_logits(context, *task.router, x, ldx, task.rows);
+    compute_logits(context, *task.router, x, ldx, task.rows, task.experts);
     return;
   }
   const LoraInput& input = *task.lora;

@@ -37,10 +37,11 @@ struct LoraInput {
 // A piece of first-half work: products with A, or logits of a router.
 struct InputTask {
   const LoraInput* lora = nullptr;     // panels [panels.begin, panels.end) of a set's A
-  const RouterWork* router = nullptr;  // logits
+  const RouterWork* router = nullptr;  // logits of experts [experts.begin, experts.end)
   Span rows{0, 0};                     // relative to the range; of z where lora
   Span panels{0, 0};
   int32_t set = 0;
+  Span experts{0, 0};
 };
 
 // Of a range without pairs, its router left to the caller.

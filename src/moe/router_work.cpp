@@ -4,12 +4,13 @@
 #include <array>
 #include <limits>
 #include <string>
-#include <vector>
 
 #include "runtime/error.h"
 
 namespace moxie::moe {
 namespace {
+
+constexpr int32_t most_on_stack = 1024;  // experts whose scores a deciding thread keeps there
 
 void require_finite(const RouterWork& work, int64_t row) {
   const float* logits = work.logits + row * work.settings.experts;
@@ -32,23 +33,6 @@ void copy_given(const RouterWork& work, Span rows) {
               work.weights + rows.begin * work.places);
 }
 
-void decide_switch(const RouterWork& work, std::span<const SequenceRows> sequences) {
-  decide_rows(work, {0, work.rows});
-  std::vector<int64_t> fresh(static_cast<size_t>(work.settings.experts));
-  for (const SequenceRows& sequence : sequences) {
-    const int64_t begin = std::max(sequence.begin, work.begin) - work.begin;
-    const int64_t end = std::min(sequence.end, work.begin + work.rows) - work.begin;
-    if (begin >= end) continue;
-    int64_t* served = sequence.served;
-    if (served == nullptr) {
-      std::fill(fresh.begin(), fresh.end(), 0);
-      served = fresh.data();
-    }
-    if (sequence.chosen != nullptr) std::copy(work.experts + begin, work.experts + end, sequence.chosen);
-    apply_capacity(work.router->capacity, end - begin, work.experts + begin, served);
-  }
-}
-
 }  // namespace
 
 RouterSettings settings_of(const adapter::Router& router) {
@@ -67,15 +51,19 @@ RouterWork make_router_work(Workspace& workspace, const char* name, const adapte
   work.logits = workspace.take<float>(rows * router.experts);
   work.experts = workspace.take<int32_t>(rows * work.places);
   work.weights = workspace.take<float>(rows * work.places);
+  if (router.experts > most_on_stack) work.scratch = workspace.take<float>(rows * router.experts);
+  if (router.kind == MOX_ROUTER_SWITCH) work.served = workspace.take<int64_t>(router.experts);
   work.given = given;
   return work;
 }
 
-void compute_logits(const Context& context, const RouterWork& work, const float* x, int64_t ldx, Span rows) {
+void compute_logits(const Context& context, const RouterWork& work, const float* x, int64_t ldx, Span rows,
+                    Span experts) {
   if (work.given != nullptr) return;
-  const int64_t experts = work.settings.experts;
-  context.small().router(x + (work.begin + rows.begin) * ldx, ldx, rows.size(), work.router->gate.data(),
-                         work.router->in, experts, work.router->in, work.logits + rows.begin * experts, experts);
+  const adapter::Router& router = *work.router;
+  context.small().router(x + (work.begin + rows.begin) * ldx, ldx, rows.size(),
+                         router.gate.data() + experts.begin * router.in, router.in, experts.size(), router.in,
+                         work.logits + rows.begin * router.experts + experts.begin, router.experts);
 }
 
 void decide_rows(const RouterWork& work, Span rows) {
@@ -83,30 +71,32 @@ void decide_rows(const RouterWork& work, Span rows) {
     copy_given(work, rows);
     return;
   }
-  constexpr int32_t few = 512;
-  std::array<float, few> on_stack;
-  std::vector<float> on_heap(work.settings.experts > few ? static_cast<size_t>(work.settings.experts) : 0);
-  float* scratch = on_heap.empty() ? on_stack.data() : on_heap.data();
+  const int64_t experts = work.settings.experts;
+  std::array<float, most_on_stack> on_stack;
   for (int64_t row = rows.begin; row < rows.end; ++row) {
     require_finite(work, row);
-    decide_row(work.settings, work.logits + row * work.settings.experts, work.experts + row * work.places,
-               work.weights + row * work.places, scratch);
+    decide_row(work.settings, work.logits + row * experts, work.experts + row * work.places,
+               work.weights + row * work.places,
+               work.scratch == nullptr ? on_stack.data() : work.scratch + row * experts);
   }
 }
 
-void decide(const RouterWork& work, std::span<const SequenceRows> sequences) {
-  if (work.settings.kind == MOX_ROUTER_SWITCH && work.given == nullptr) {
-    decide_switch(work, sequences);
-  } else {
-    decide_rows(work, {0, work.rows});
-  }
+bool has_capacity(const RouterWork& work) {
+  return work.router != nullptr && work.settings.kind == MOX_ROUTER_SWITCH && work.given == nullptr;
 }
 
-void scatter_weights(const RouterWork& work, int64_t row, float* dense) {
-  std::fill_n(dense, work.settings.experts, 0.0F);
-  for (int32_t place = 0; place < work.places; ++place) {
-    const int32_t expert = work.experts[row * work.places + place];
-    if (expert >= 0) dense[expert] = work.weights[row * work.places + place];
+void apply_capacity(const RouterWork& work, std::span<const SequenceRows> sequences) {
+  for (const SequenceRows& sequence : sequences) {
+    const int64_t begin = std::max(sequence.begin, work.begin) - work.begin;
+    const int64_t end = std::min(sequence.end, work.begin + work.rows) - work.begin;
+    if (begin >= end) continue;
+    int64_t* served = sequence.served;
+    if (served == nullptr) {
+      served = work.served;
+      std::fill_n(served, work.settings.experts, 0);
+    }
+    if (sequence.chosen != nullptr) std::copy(work.experts + begin, work.experts + end, sequence.chosen);
+    apply_capacity(work.router->capacity, end - begin, work.experts + begin, served);
   }
 }
 
@@ -133,19 +123,19 @@ void append(RangeRouting* range, const RouterWork& work) {
 const RouterDecision* given_decision(const RangeRouting* plan, size_t router_index, const adapter::Router& router,
                                      int64_t rows, int64_t range_index) {
   if (plan == nullptr) return nullptr;
-  const std::string where = "the plan's range " + std::to_string(range_index);
+  const auto refusal = [range_index](const std::string& what) {
+    return invalid_argument("the plan's range " + std::to_string(range_index) + what);
+  };
   if (plan->rows != rows) {
-    throw invalid_argument(where + " has " + std::to_string(plan->rows) + " rows; the batch's has " +
-                           std::to_string(rows));
+    throw refusal(" has " + std::to_string(plan->rows) + " rows; the batch's has " + std::to_string(rows));
   }
   if (router_index >= plan->routers.size()) {
-    throw invalid_argument(where + " has " + std::to_string(plan->routers.size()) +
-                           " routers; the range's adapter or base has more");
+    throw refusal(" has " + std::to_string(plan->routers.size()) + " routers; the range's adapter or base has more");
   }
   const int32_t expected = places(settings_of(router));
   if (plan->experts != router.experts || plan->places != expected) {
-    throw invalid_argument(where + " chooses " + std::to_string(plan->places) + " of " + std::to_string(plan->experts) +
-                           " experts; expected " + std::to_string(expected) + " of " + std::to_string(router.experts));
+    throw refusal(" chooses " + std::to_string(plan->places) + " of " + std::to_string(plan->experts) +
+                  " experts; expected " + std::to_string(expected) + " of " + std::to_string(router.experts));
   }
   return &plan->routers[router_index];
 }

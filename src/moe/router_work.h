@@ -29,6 +29,8 @@ struct RouterWork {
   float* logits = nullptr;                // [rows, experts]
   int32_t* experts = nullptr;             // [rows, places]
   float* weights = nullptr;               // [rows, places]
+  float* scratch = nullptr;               // [rows, experts] where there are too many experts for the stack
+  int64_t* served = nullptr;              // switch: [experts] for the sequence that is looked at
   const RouterDecision* given = nullptr;  // the caller's plan decides
 };
 
@@ -37,18 +39,19 @@ RouterSettings settings_of(const adapter::Router& router);
 RouterWork make_router_work(Workspace& workspace, const char* name, const adapter::Router& router, int64_t begin,
                             int64_t rows, const RouterDecision* given);
 
-// Logits of some of the work's rows, from the call's rows x (row 0 of the call).
-void compute_logits(const Context& context, const RouterWork& work, const float* x, int64_t ldx, Span rows);
+// Logits of some of the work's rows and experts, from the call's rows x (row 0 of the call).
+void compute_logits(const Context& context, const RouterWork& work, const float* x, int64_t ldx, Span rows,
+                    Span experts);
 
-// Experts and weights of all rows. Error naming the row where a logit is not finite. sequences: of the whole call,
-// ascending; needed by switch routers only.
-void decide(const RouterWork& work, std::span<const SequenceRows> sequences);
+constexpr int64_t decision_rows = 64;  // rows that one task decides upon
 
-// The same for some rows of a router that knows no capacity.
+// Experts and weights of some rows, capacity not looked at. Error naming the row where a logit is not finite.
 void decide_rows(const RouterWork& work, Span rows);
 
-// A dense row of weights: [experts], zero where not chosen.
-void scatter_weights(const RouterWork& work, int64_t row, float* dense);
+// Whether rows are in each other's way: apply_capacity must follow once all rows are decided upon.
+bool has_capacity(const RouterWork& work);
+// Takes the expert from rows that come too late in their sequence. sequences: of the whole call, ascending.
+void apply_capacity(const RouterWork& work, std::span<const SequenceRows> sequences);
 
 RouterDecision keep(const RouterWork& work);
 

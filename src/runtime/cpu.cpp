@@ -61,19 +61,20 @@ std::string cpu_name() {
   return name.substr(begin, name.find_last_not_of(' ') - begin + 1);
 }
 
-int usable_cpus() {
+std::vector<int> allowed_cpus() {
   // A machine may have more processors than cpu_set_t has bits: the call then fails, and the set is made larger.
-  for (int capacity = 1024; capacity <= 1 << 20; capacity *= 2) {
+  std::vector<int> cpus;
+  for (int capacity = 1024; capacity <= 1 << 20 && cpus.empty(); capacity *= 2) {
     const size_t bytes = CPU_ALLOC_SIZE(capacity);
     const auto release = [](cpu_set_t* set) { CPU_FREE(set); };
     const std::unique_ptr<cpu_set_t, decltype(release)> set(CPU_ALLOC(capacity), release);
     if (!set) break;
-    if (sched_getaffinity(0, bytes, set.get()) == 0) {
-      const int count = CPU_COUNT_S(bytes, set.get());
-      return count > 0 ? count : 1;
+    if (sched_getaffinity(0, bytes, set.get()) != 0) continue;
+    for (int cpu = 0; cpu < capacity; ++cpu) {
+      if (CPU_ISSET_S(static_cast<size_t>(cpu), bytes, set.get())) cpus.push_back(cpu);
     }
   }
-  return 1;
+  return cpus.empty() ? std::vector<int>{0} : cpus;
 }
 
 }  // namespace moxie

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "moxie/runtime.h"
 
@@ -9,6 +10,8 @@ namespace moxie {
 
 mox_isa machine_isa();   // highest level; cached
 std::string cpu_name();  // the processor's own name
-int usable_cpus();       // CPUs this process may run on
+
+// CPUs the calling thread may run on, ascending; never empty.
+std::vector<int> allowed_cpus();
 
 }  // namespace moxie

@@ -44,7 +44,7 @@ Executor::~Executor() {
 }
 
 void Executor::start() {
-  require_threads(threads_);
+  require_threads(placement_.threads);
   thread_ = std::thread([this] { team_.live([this] { serve(); }); });
   started_ = true;
 }
@@ -56,7 +56,8 @@ void Executor::submit(Call call, void* body) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!started_) start();
-    queue_.push_back(&job);
+    (first_ == nullptr ? first_ : last_->next) = &job;
+    last_ = &job;
   }
   arrived_.notify_one();
   std::unique_lock<std::mutex> lock(job.mutex);
@@ -69,10 +70,10 @@ void Executor::serve() {
     Job* job = nullptr;
     {
       std::unique_lock<std::mutex> lock(mutex_);
-      arrived_.wait(lock, [this] { return stop_ || !queue_.empty(); });
-      if (queue_.empty()) return;
-      job = queue_.front();
-      queue_.pop_front();
+      arrived_.wait(lock, [this] { return stop_ || first_ != nullptr; });
+      if (first_ == nullptr) return;
+      job = first_;
+      first_ = job->next;
     }
     try {
       job->call(job->body, team_, workspace_);

@@ -2,9 +2,7 @@
 #pragma once
 
 #include <condition_variable>
-#include <deque>
 #include <exception>
-#include <functional>
 #include <mutex>
 #include <thread>
 
@@ -16,7 +14,7 @@ namespace moxie {
 // Callers queue in order of arrival and sleep until their job is done.
 class Executor {
  public:
-  explicit Executor(int threads) : threads_(threads), team_(threads) {}
+  explicit Executor(const Placement& placement) : placement_(placement), team_(placement) {}
   ~Executor();
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
@@ -29,7 +27,7 @@ class Executor {
     submit([](void* body, Team& team, Workspace& workspace) { (*static_cast<Plain*>(body))(team, workspace); }, &job);
   }
 
-  [[nodiscard]] int threads() const { return threads_; }
+  [[nodiscard]] const Placement& placement() const { return placement_; }
 
  private:
   using Call = void (*)(void*, Team&, Workspace&);
@@ -38,6 +36,7 @@ class Executor {
     void* body;
     std::exception_ptr failure;
     bool done = false;
+    Job* next = nullptr;  // in the queue
     std::mutex mutex;
     std::condition_variable finished;
   };
@@ -46,12 +45,14 @@ class Executor {
   void start();
   void serve();
 
-  int threads_;
+  Placement placement_;
   Team team_;
   Workspace workspace_;
   std::mutex mutex_;
   std::condition_variable arrived_;
-  std::deque<Job*> queue_;
+  // The queue: jobs stand on their callers' stacks, so waiting takes no memory.
+  Job* first_ = nullptr;
+  Job* last_ = nullptr;
   bool started_ = false;
   bool stop_ = false;
   std::thread thread_;

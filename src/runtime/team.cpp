@@ -53,12 +53,14 @@ std::atomic<Team*> starting{nullptr};
 
 void Team::enter() {
   const int worker = omp_get_thread_num();
+  bind_thread(placement_, worker);
   omp_set_num_threads(1);  // libraries called from a task must not open teams of their own
   wait_for_phases(worker);
 }
 
 void Team::start(MasterCall call, void* body) {
-  if (wanted_ <= 1) {
+  if (placement_.threads <= 1) {
+    bind_thread(placement_, 0);
     omp_set_num_threads(1);
     call(body);
     return;
@@ -72,8 +74,9 @@ void Team::start(MasterCall call, void* body) {
   master_body = body;
   start_lock = &lock;
   living_.store(0);
+  const int threads = placement_.threads;
   starting.store(this);
-#pragma omp parallel num_threads(wanted_)
+#pragma omp parallel num_threads(threads)
   {
     Team* team = starting.load();
     if (omp_get_thread_num() == 0) {
@@ -81,6 +84,7 @@ void Team::start(MasterCall call, void* body) {
       team->living_.fetch_add(1);
       while (team->living_.load() < team->size_) relax();
       start_lock->unlock();
+      bind_thread(team->placement_, 0);
       omp_set_num_threads(1);
       master_call(master_body);
       team->stop_.store(true);

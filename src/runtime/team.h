@@ -7,6 +7,8 @@
 #include <mutex>
 #include <utility>
 
+#include "runtime/placement.h"
+
 namespace moxie {
 
 // One OpenMP team that lives as long as its runtime. Its master is the executor thread; the others sleep between calls.
@@ -15,7 +17,7 @@ namespace moxie {
 // was taken away holds up only the task it is in.
 class Team {
  public:
-  explicit Team(int threads) : wanted_(threads) {}
+  explicit Team(Placement placement) : placement_(std::move(placement)) {}
   Team(const Team&) = delete;
   Team& operator=(const Team&) = delete;
 
@@ -49,7 +51,7 @@ class Team {
   void execute(int64_t index, int worker) noexcept;
   void enter();
 
-  int wanted_;
+  Placement placement_;
   int size_ = 1;
 
   // The phase. Written by the master while no task is unfinished, so that whoever has taken a task may read it.

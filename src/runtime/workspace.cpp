@@ -7,7 +7,6 @@ namespace moxie {
 namespace {
 
 constexpr size_t alignment_of_chunks = 64;
-constexpr size_t smallest_chunk = size_t{1} << 20;
 
 void free_chunk(std::byte* memory) { ::operator delete[](memory, std::align_val_t{alignment_of_chunks}); }
 
@@ -39,7 +38,7 @@ void* Workspace::do_allocate(size_t bytes, size_t alignment) {
       }
     }
     const size_t last = chunks_.empty() ? 0 : chunks_.back().size;
-    add_chunk(std::max({smallest_chunk, bytes + alignment, last}));
+    add_chunk(std::max({smallest_chunk_, bytes + alignment, last}));
     current_ = chunks_.size() - 1;
     used_ = 0;
   }

@@ -10,10 +10,11 @@
 namespace moxie {
 
 // An arena. Everything taken is given back at once by reset(), after which the same batch takes no memory from the
-// system. Only the executor thread takes; tasks use what was taken for them.
+// system. Only the thread that owns it takes (the executor's, for a call); tasks use what was taken for them.
 class Workspace final : public std::pmr::memory_resource {
  public:
-  Workspace() = default;
+  // smallest_chunk: bytes taken from the system at a time, at least.
+  explicit Workspace(size_t smallest_chunk = size_t{1} << 20) : smallest_chunk_(smallest_chunk) {}
   ~Workspace() override;
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
@@ -57,6 +58,7 @@ class Workspace final : public std::pmr::memory_resource {
   [[nodiscard]] bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
   void add_chunk(size_t bytes);
 
+  size_t smallest_chunk_;
   std::vector<Chunk> chunks_;
   size_t current_ = 0;
   size_t used_ = 0;

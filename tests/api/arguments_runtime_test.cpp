@@ -1,4 +1,7 @@
 // Runtimes, names, files: what is refused, and what is never NULL.
+#include <sched.h>
+
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
@@ -31,6 +34,14 @@ TEST(RuntimeArguments, Options) {
   refuse(MOX_INVALID_ARGUMENT, "backend", [](Options& o) { o.backend = static_cast<mox_backend>(-1); });
   refuse(MOX_INVALID_ARGUMENT, "numerics", [](Options& o) { o.numerics = static_cast<mox_numerics>(2); });
   refuse(MOX_INVALID_ARGUMENT, "log_level", [](Options& o) { o.log_level = static_cast<mox_log_level>(3); });
+  refuse(MOX_INVALID_ARGUMENT, "affinity is 4", [](Options& o) { o.affinity = static_cast<mox_affinity>(4); });
+  refuse(MOX_INVALID_ARGUMENT, "cpus is '0-'", [](Options& o) { o.cpus = "0-"; });
+  refuse(MOX_INVALID_ARGUMENT, "cpus is ''", [](Options& o) { o.cpus = ""; });
+  refuse(MOX_INVALID_ARGUMENT, "CPU 65000 is not among those", [](Options& o) { o.cpus = "65000"; });
+  refuse(MOX_INVALID_ARGUMENT, "threads is 1000, but affinity cores", [](Options& o) {
+    o.affinity = MOX_AFFINITY_CORES;
+    o.threads = 1000;
+  });
   refuse(MOX_INVALID_ARGUMENT, "struct_size is 0", [](Options& o) { o.struct_size = 0; });
   refused(MOX_INVALID_ARGUMENT, "runtime is NULL", mox_runtime_create, nullptr, nullptr);
   mox_runtime_free(nullptr);
@@ -58,7 +69,7 @@ class Environment : public testing::Test {
 
  private:
   std::vector<std::pair<const char*, std::optional<std::string>>> saved_{
-      {"MOXIE_ISA", {}}, {"MOXIE_BACKEND", {}}, {"MOXIE_THREADS", {}}};
+      {"MOXIE_ISA", {}}, {"MOXIE_BACKEND", {}}, {"MOXIE_THREADS", {}}, {"MOXIE_AFFINITY", {}}, {"MOXIE_CPUS", {}}};
 };
 
 TEST_F(Environment, ALevelTheMachineLacks) {
@@ -130,8 +141,78 @@ TEST_F(Environment, IsTakenWhereTheOptionsLeaveAChoice) {
   EXPECT_EQ(described(make_runtime(2)).threads, 2);
 }
 
+mox_runtime_info described(const mox_runtime_options* options) {
+  mox_runtime* raw = nullptr;
+  must(mox_runtime_create, options, &raw);
+  const Runtime runtime(raw);
+  mox_runtime_info info{};
+  info.struct_size = sizeof(info);
+  must(mox_runtime_describe, runtime.get(), &info);
+  return info;
+}
+
+// A CPU this test may run on.
+int one_cpu() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 0;
+  int cpu = 0;
+  while (CPU_ISSET(cpu, &set) == 0) ++cpu;
+  return cpu;
+}
+
+TEST_F(Environment, ThreadsAreBoundWhereThatIsAskedFor) {
+  const mox_runtime_info by_default = described(nullptr);
+  EXPECT_EQ(by_default.affinity, MOX_AFFINITY_NONE);
+  EXPECT_GE(by_default.cores, by_default.threads);  // a quota may have taken some
+  EXPECT_GE(by_default.numa_nodes, 1);
+  EXPECT_STRNE(by_default.cpus, "");
+
+  const std::string cpu = std::to_string(one_cpu());
+  mox_runtime_options options;
+  mox_runtime_options_init(&options, sizeof(options));
+  options.cpus = cpu.c_str();
+  mox_runtime_info info = described(&options);
+  EXPECT_EQ(info.affinity, MOX_AFFINITY_COMPACT);
+  EXPECT_EQ(info.cpus, cpu);
+  EXPECT_EQ(info.threads, 1);
+  EXPECT_EQ(info.cores, 1);
+  options.affinity = MOX_AFFINITY_NONE;
+  options.threads = 3;
+  info = described(&options);
+  EXPECT_EQ(info.affinity, MOX_AFFINITY_NONE);
+  EXPECT_EQ(info.threads, 3);
+
+  setenv("MOXIE_CPUS", cpu.c_str(), 1);
+  EXPECT_EQ(described(nullptr).cpus, cpu);
+  EXPECT_EQ(described(nullptr).affinity, MOX_AFFINITY_COMPACT);
+  setenv("MOXIE_AFFINITY", "cores", 1);
+  EXPECT_EQ(described(nullptr).affinity, MOX_AFFINITY_CORES);
+  options.cpus = nullptr;
+  EXPECT_EQ(described(&options).affinity, MOX_AFFINITY_NONE);
+  setenv("MOXIE_CPUS", "0-x", 1);
+  refuse(MOX_INVALID_ARGUMENT, "cpus is '0-x'", [](mox_runtime_options&) {});
+}
+
+// A program compiled before there was affinity.
+TEST_F(Environment, AnOlderCallerIsNotAskedAboutAffinity) {
+  mox_runtime_options options;
+  std::memset(&options, 0x5a, sizeof(options));
+  mox_runtime_options_init(&options, offsetof(mox_runtime_options, affinity));
+  options.threads = 1;
+  mox_runtime* raw = nullptr;
+  must(mox_runtime_create, &options, &raw);
+  const Runtime runtime(raw);
+  mox_runtime_info info;
+  std::memset(&info, 0x5a, sizeof(info));
+  info.struct_size = offsetof(mox_runtime_info, affinity);
+  must(mox_runtime_describe, runtime.get(), &info);
+  EXPECT_EQ(info.threads, 1);
+  EXPECT_EQ(info.cpus[0], 0x5a);
+}
+
 TEST_F(Environment, UnknownValuesAreNamed) {
-  for (const char* name : {"MOXIE_ISA", "MOXIE_BACKEND", "MOXIE_THREADS"}) {
+  for (const char* name : {"MOXIE_ISA", "MOXIE_BACKEND", "MOXIE_THREADS", "MOXIE_AFFINITY"}) {
     setenv(name, "sse9", 1);
     refuse(MOX_INVALID_ARGUMENT, name, [](mox_runtime_options&) {});
     refuse(MOX_INVALID_ARGUMENT, "sse9", [](mox_runtime_options&) {});
@@ -149,6 +230,7 @@ TEST(Names, AreNeverNull) {
     EXPECT_STRNE(mox_dtype_name(static_cast<mox_dtype>(value)), nullptr);
     EXPECT_STRNE(mox_isa_name(static_cast<mox_isa>(value)), nullptr);
     EXPECT_STRNE(mox_backend_name(static_cast<mox_backend>(value)), nullptr);
+    EXPECT_STRNE(mox_affinity_name(static_cast<mox_affinity>(value)), nullptr);
     EXPECT_STRNE(mox_adapter_kind_name(static_cast<mox_adapter_kind>(value)), nullptr);
   }
   EXPECT_STREQ(mox_status_name(MOX_INVALID_ARGUMENT), "invalid argument");

@@ -266,6 +266,69 @@ TEST(Lifetime, ManyCallersWhileAdaptersComeAndGo) {
   expect_threads_to_settle_at(before);
 }
 
+TEST(Lifetime, TwoHundredCallersMakeNoMoreThreadsThanOne) {
+  constexpr size_t callers = MOXIE_SANITIZED ? 50 : 200;
+  const Runtime runtime = make_runtime(2);
+  const Model model = open_model(runtime, parity_base("llama-h48-float32"));
+  const std::vector<int32_t> tokens = random_tokens(6, 97, 5);
+  const std::vector<uint32_t> expected = bits_of(play(model, make_sequence(model), nullptr, tokens, 3));
+  const size_t with_one = os_threads();
+
+  std::atomic<size_t> waiting{0};
+  std::atomic<size_t> served{0};
+  std::atomic<bool> go{false};
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> calling;
+  for (size_t i = 0; i < callers; ++i) {
+    calling.emplace_back([&] {
+      ++waiting;
+      while (!go) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      for (int round = 0; round < 3; ++round) {
+        if (bits_of(play(model, make_sequence(model), nullptr, tokens, 3)) != expected) ++wrong;
+      }
+      ++served;
+    });
+  }
+  while (waiting < callers) std::this_thread::yield();
+  EXPECT_EQ(os_threads(), with_one + callers);
+  go = true;
+  size_t most = 0;
+  while (served < callers) {
+    most = std::max(most, os_threads());
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  for (std::thread& thread : calling) thread.join();
+  EXPECT_EQ(wrong, 0);
+  EXPECT_LE(most, with_one + callers);
+  expect_threads_to_settle_at(with_one);
+}
+
+// Four threads for each CPU, and a neighbour on every CPU: whoever has no core must hold up nobody, and change nothing.
+TEST(Lifetime, CoresThatAreTakenAwayChangeNothing) {
+  const std::vector<int32_t> tokens = random_tokens(40, 97, 6);
+  const auto logits = [&](int32_t threads) {
+    const Runtime runtime = make_runtime(threads);
+    const Model model = open_model(runtime, parity_base("llama-h48-float32"));
+    const Adapter adapter = open_adapter(model, parity_adapter("h48-mixlora-attn"));
+    std::vector<uint32_t> bits;
+    for (int i = 0; i < 3; ++i) bits = bits_of(play(model, make_sequence(model), adapter.get(), tokens, 20));
+    return bits;
+  };
+  const std::vector<uint32_t> alone = logits(1);
+  const auto cpus = static_cast<int32_t>(std::thread::hardware_concurrency());
+  std::atomic<bool> finished{false};
+  std::vector<std::thread> neighbours;
+  for (int32_t i = 0; i < cpus; ++i) {
+    neighbours.emplace_back([&] {
+      while (!finished) {
+      }
+    });
+  }
+  EXPECT_EQ(logits(4 * cpus), alone);
+  finished = true;
+  for (std::thread& neighbour : neighbours) neighbour.join();
+}
+
 TEST(Lifetime, ASequenceInACallIsRefusedToOthers) {
   const Runtime runtime = make_runtime(2);
   const Model model = open_model(runtime, parity_base("llama-h48-float32"));

@@ -21,6 +21,10 @@ moxie_api_test(api_dtype_test dtype_test.cpp)
 moxie_api_test(api_invariance_feed_forward_test invariance_feed_forward_test.cpp machines.cpp)
 moxie_api_test(api_invariance_model_test invariance_model_test.cpp machines.cpp)
 moxie_api_test(api_lifetime_test lifetime_test.cpp)
+# Counts with a malloc of its own, where a sanitizer has put one already.
+if(NOT MOXIE_SANITIZE)
+  moxie_api_test(api_allocation_test allocation_test.cpp)
+endif()
 
 # oneDNN keeps the instruction set of its first use in a process: its lowest needs a process of its own.
 if(MOXIE_HAVE_ONEDNN)

@@ -110,14 +110,16 @@ void product(benchmark::State& state, const Kernels* kernels, DType dtype) {
 }
 
 void router(benchmark::State& state, const Kernels* kernels) {
-  constexpr int64_t rows = 64, experts = 128, k = 2048;
-  const std::vector<float> x(rows * k, 0.5F), gate(experts * k, 0.25F);
-  std::vector<float> logits(rows * experts);
+  constexpr int64_t experts = 128, k = 2048;
+  const int64_t rows = state.range(0);
+  const std::vector<float> x(static_cast<size_t>(rows * k), 0.5F), gate(experts * k, 0.25F);
+  std::vector<float> logits(static_cast<size_t>(rows * experts));
   for (auto _ : state) {
     kernels->router(x.data(), k, rows, gate.data(), k, experts, k, logits.data(), experts);
     benchmark::DoNotOptimize(logits.data());
   }
-  count_operations(state, 2.0 * rows * experts * k);
+  count_operations(state, 2.0 * static_cast<double>(rows) * experts * k);
+  state.SetBytesProcessed(state.iterations() * experts * k * 4);
 }
 
 void activate(benchmark::State& state, const Kernels* kernels) {
@@ -153,7 +155,7 @@ void register_all() {
             ->Unit(benchmark::kMillisecond);
       }
       if (backend != MOX_BACKEND_NATIVE) continue;
-      benchmark::RegisterBenchmark(("router/" + name).c_str(), router, kernels);
+      benchmark::RegisterBenchmark(("router/" + name).c_str(), router, kernels)->Arg(1)->Arg(3)->Arg(64);
       benchmark::RegisterBenchmark(("activate/" + name).c_str(), activate, kernels);
     }
   }

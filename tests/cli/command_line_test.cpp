@@ -41,7 +41,7 @@ TEST(CommandLine, EveryCommandChoosesItsMachine) {
     auto arguments = command;
     arguments.emplace_back("--help");
     const auto help = run_program(arguments).output;
-    for (const char* option : {"--isa", "--backend", "--threads", "--verbose", "--json"}) {
+    for (const char* option : {"--isa", "--backend", "--threads", "--affinity", "--cpus", "--verbose", "--json"}) {
       EXPECT_THAT(help, HasSubstr(option)) << testing::PrintToString(command);
     }
   }
@@ -78,8 +78,9 @@ INSTANTIATE_TEST_SUITE_P(
         Broken{{}, "subcommand"}, Broken{{"sing"}, "sing"}, Broken{{"kernels", "--loud"}, "--loud"},
         Broken{{"kernels", "--isa", "sse9"}, "sse9"}, Broken{{"kernels", "--backend", "gpu"}, "gpu"},
         Broken{{"kernels", "--threads", "0"}, "--threads"}, Broken{{"kernels", "--threads", "two"}, "--threads"},
-        Broken{{"parity"}, "CASE_DIR"}, Broken{{"info"}, "PATH"}, Broken{{"bench"}, "subcommand"},
-        Broken{{"bench", "moe"}, "moe"}, Broken{{"generate", "--model", kLlama, "--prompt", "x", "--loud"}, "--loud"},
+        Broken{{"kernels", "--affinity", "none at all"}, "--affinity"}, Broken{{"parity"}, "CASE_DIR"},
+        Broken{{"info"}, "PATH"}, Broken{{"bench"}, "subcommand"}, Broken{{"bench", "moe"}, "moe"},
+        Broken{{"generate", "--model", kLlama, "--prompt", "x", "--loud"}, "--loud"},
         Broken{{"generate", "--prompt", "x"}, "--model"}, Broken{{"perplexity", "--model", kLlama}, "--text"},
         Broken{{"perplexity", "--model", kLlama, "--windows", "/nowhere.safetensors"}, "/nowhere.safetensors"},
         Broken{{"perplexity", "--model", kLlama, "--windows", kKjv, "--limit", "0"}, "--limit"},
@@ -153,6 +154,21 @@ TEST(Kernels, JsonNamesTheMachineAndTheTable) {
     any_usable |= kernel["usable"].get<bool>();
   }
   EXPECT_TRUE(any_usable);
+}
+
+TEST(Kernels, SayWhereThreadsRun) {
+  const auto unbound = run_program({"kernels", "--json", "--affinity", "none"}).json();
+  EXPECT_EQ(unbound["affinity"], "none");
+  EXPECT_GE(unbound["cores"], 1);
+  EXPECT_GE(unbound["numa_nodes"], 1);
+  const auto bound = run_program({"kernels", "--json", "--affinity", "cores", "--threads", "1"}).json();
+  EXPECT_EQ(bound["affinity"], "cores");
+  const auto cpu = bound["cpus"].get<std::string>();
+  EXPECT_EQ(run_program({"kernels", "--json", "--cpus", cpu}).json()["affinity"], "compact");
+  EXPECT_THAT(run_program({"kernels", "--cpus", cpu}).output, HasSubstr(cpu + ": 1 cores"));
+  const auto refused = run_program({"kernels", "--cpus", cpu + "-"});
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_THAT(refused.errors, HasSubstr("cpus is '" + cpu + "-'"));
 }
 
 TEST(Kernels, ALowerLevelSaysWhyTheHigherOnesAreSkipped) {

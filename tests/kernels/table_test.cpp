@@ -119,7 +119,7 @@ TEST(TableTest, OneDnnIsOfferedOrTheMissingOptionIsNamed) {
 
 TEST(CpuTest, NamesTheProcessorAndCountsIt) {
   EXPECT_FALSE(cpu_name().empty());
-  EXPECT_GE(usable_cpus(), 1);
+  EXPECT_FALSE(allowed_cpus().empty());
   EXPECT_GE(machine_isa(), MOX_ISA_PORTABLE);
 }
 

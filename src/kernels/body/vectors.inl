@@ -49,6 +49,23 @@ struct Sixteen {
     for (int i = 0; i < vectors_of_sixteen; ++i) part[i] += load(a + i * lanes) * load(b + i * lanes);
   }
 
+  inline void read(const float* from) {
+    for (int i = 0; i < vectors_of_sixteen; ++i) part[i] = load(from + i * lanes);
+  }
+  inline void write(float* to) const {
+    for (int i = 0; i < vectors_of_sixteen; ++i) store(to + i * lanes, part[i]);
+  }
+
+  // The halves are added until as many lanes are left as a register has.
+  [[nodiscard]] inline Floats folded() const {
+    Floats sum[vectors_of_sixteen];
+    for (int i = 0; i < vectors_of_sixteen; ++i) sum[i] = part[i];
+    for (int width = vectors_of_sixteen / 2; width > 0; width /= 2) {
+      for (int i = 0; i < width; ++i) sum[i] += sum[i + width];
+    }
+    return sum[0];
+  }
+
   // The halves are added until one lane is left.
   [[nodiscard]] inline float total() const {
     float sum[sixteen];
@@ -59,6 +76,31 @@ struct Sixteen {
     return sum[0];
   }
 };
+
+// Two registers that hold groups of 2 * half lanes, a's before b's: each group's halves added.
+template <int half, int... lane>
+inline Floats add_halves(Floats a, Floats b, std::integer_sequence<int, lane...>) {
+  const Floats low = __builtin_shuffle(a, b, Ints{(lane / half * 2 * half + lane % half)...});
+  const Floats high = __builtin_shuffle(a, b, Ints{(lane / half * 2 * half + lane % half + half)...});
+  return low + high;
+}
+
+// `count` Sixteens that stand side by side in memory, each folded to lanes / count lanes.
+template <int count>
+inline Floats fold(const float* sums) {
+  if constexpr (count == 1) {
+    Sixteen sum;
+    sum.read(sums);
+    return sum.folded();
+  } else {
+    constexpr int half = lanes / count;
+    return add_halves<half>(fold<count / 2>(sums), fold<count / 2>(sums + count / 2 * sixteen),
+                            std::make_integer_sequence<int, lanes>());
+  }
+}
+
+// total() of `lanes` Sixteens at once.
+inline Floats totals(const float* sums) { return fold<lanes>(sums); }
 
 // The rest of a row shorter than sixteen, filled up with zeros.
 struct Rest {
