@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "runtime/error.h"
+#include "runtime/spin.h"
 
 namespace moxie {
 namespace {
@@ -56,7 +57,11 @@ void Executor::submit(Call call, void* body) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!started_) start();
-    (first_ == nullptr ? first_ : last_->next) = &job;
+    if (first_.load(std::memory_order_relaxed) == nullptr) {
+      first_.store(&job, std::memory_order_release);
+    } else {
+      last_->next = &job;
+    }
     last_ = &job;
   }
   arrived_.notify_one();
@@ -68,12 +73,14 @@ void Executor::submit(Call call, void* body) {
 void Executor::serve() {
   for (;;) {
     Job* job = nullptr;
+    // Who has just had a step often comes with the next at once; to be woken takes longer than that.
+    spin_until([this] { return first_.load(std::memory_order_acquire) != nullptr; });
     {
       std::unique_lock<std::mutex> lock(mutex_);
-      arrived_.wait(lock, [this] { return stop_ || first_ != nullptr; });
-      if (first_ == nullptr) return;
-      job = first_;
-      first_ = job->next;
+      arrived_.wait(lock, [this] { return stop_ || first_.load() != nullptr; });
+      job = first_.load();
+      if (job == nullptr) return;
+      first_.store(job->next);
     }
     try {
       job->call(job->body, team_, workspace_);

@@ -1,6 +1,7 @@
 // The thread that owns the team and runs one call after another.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -51,7 +52,7 @@ class Executor {
   std::mutex mutex_;
   std::condition_variable arrived_;
   // The queue: jobs stand on their callers' stacks, so waiting takes no memory.
-  Job* first_ = nullptr;
+  std::atomic<Job*> first_{nullptr};
   Job* last_ = nullptr;
   bool started_ = false;
   bool stop_ = false;

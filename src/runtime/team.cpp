@@ -2,7 +2,7 @@
 
 #include <omp.h>
 
-#include <chrono>
+#include "runtime/spin.h"
 
 // The thread sanitizer's own functions, there only in a program that runs under it. A program may be checked while this
 // library was built without the sanitizer; it then cannot see our atomics, so it is told of what they order.
@@ -20,28 +20,6 @@ inline void tell_acquired(void* address) {
 
 inline void tell_released(void* address) {
   if (__tsan_release != nullptr) __tsan_release(address);
-}
-
-inline void relax() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#endif
-}
-
-// A wait shorter than this is cheaper spun than slept; a longer one would burn a core that callers could use.
-constexpr auto spin_time = std::chrono::microseconds(30);
-
-template <typename Done>
-bool spin_until(Done&& done) {
-  if (done()) return true;
-  const auto end = std::chrono::steady_clock::now() + spin_time;
-  do {
-    for (int i = 0; i < 32; ++i) {
-      if (done()) return true;
-      relax();
-    }
-  } while (std::chrono::steady_clock::now() < end);
-  return done();
 }
 
 // The team that is being started. A parallel region without captured variables gets its team here, through an atomic

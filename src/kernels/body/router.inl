@@ -25,9 +25,16 @@ void gate_products(const float* x, int64_t ldx, const float* gate, int64_t gate_
   }
   for (int64_t i = 0; i < k; i += sixteen) {
 #pragma GCC unroll 4
-    for (int r = 0; r < rows; ++r) {
+    for (int v = 0; v < vectors_of_sixteen; ++v) {
+      Floats gates[experts];
 #pragma GCC unroll 4
-      for (int e = 0; e < experts; ++e) sum[r][e].add_products(x + r * ldx + i, gate + e * gate_stride + i);
+      for (int e = 0; e < experts; ++e) gates[e] = load(gate + e * gate_stride + i + v * lanes);
+#pragma GCC unroll 4
+      for (int r = 0; r < rows; ++r) {
+        const Floats of_row = load(x + r * ldx + i + v * lanes);
+#pragma GCC unroll 4
+        for (int e = 0; e < experts; ++e) sum[r][e].part[v] += of_row * gates[e];
+      }
     }
   }
 #pragma GCC unroll 4
