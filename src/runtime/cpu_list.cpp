@@ -17,6 +17,9 @@ std::vector<int> parse_cpu_list(const std::string& text, const std::string& what
     return invalid_argument(what + " is '" + text + "'; expected CPUs and ranges of them from 0 to " +
                             std::to_string(highest_cpu) + ", like 0-15,32");
   };
+  const auto named_twice = [&](int cpu) {
+    return invalid_argument(what + " is '" + text + "'; it names CPU " + std::to_string(cpu) + " twice");
+  };
   std::vector<int> cpus;
   std::set<int> seen;
   const char* at = text.data();
@@ -38,7 +41,7 @@ std::vector<int> parse_cpu_list(const std::string& text, const std::string& what
     if (last < first) throw refusal();
     for (int cpu = first; cpu <= last; ++cpu) {
       if (!seen.insert(cpu).second) {
-        throw invalid_argument(what + " is '" + text + "'; it names CPU " + std::to_string(cpu) + " twice");
+        throw named_twice(cpu);
       }
       cpus.push_back(cpu);
     }

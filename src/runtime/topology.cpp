@@ -111,11 +111,12 @@ double quota_of_process(const std::string& root) {
       take_least(mount + "/unified", path, quota_v2, &least);
       continue;
     }
+    const std::string joined = mount + "/" + controllers;
     std::istringstream names(controllers);
     for (std::string name; std::getline(names, name, ',');) {
       if (name != "cpu") continue;
       take_least(mount + "/cpu", path, quota_v1, &least);
-      if (controllers != "cpu") take_least(mount + "/" + controllers, path, quota_v1, &least);
+      if (controllers != "cpu") take_least(joined, path, quota_v1, &least);
     }
   }
   return least;
