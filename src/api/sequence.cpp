@@ -73,7 +73,8 @@ mox_status mox_sequence_truncate(mox_sequence* sequence, int64_t length, mox_err
 
 mox_status mox_sequence_describe(const mox_sequence* sequence, mox_sequence_info* info, mox_error* error) {
   return guard(error, [&] {
-    moxie::api::HeldSequences held;
+    moxie::api::CallMemory memory;
+    moxie::api::HeldSequences held(memory);
     const moxie::transformer::Sequence* of_call = held.hold(sequence, "sequence");
     mox_sequence_info found{};
     found.length = of_call->length;

@@ -25,7 +25,8 @@ void add_set(std::pmr::vector<InputTask>* tasks, const LoraInput& input, int32_t
   for (int64_t i = 0; i < divide_up(z_rows.size(), row_tile); ++i) {
     const Span rows = part(i, row_tile, z_rows.size());
     for (int64_t p = 0; p < panels; ++p) {
-      tasks->push_back({&input, nullptr, {z_rows.begin + rows.begin, z_rows.begin + rows.end}, {p, p + 1}, set, {0, 0}});
+      tasks->push_back(
+          {&input, nullptr, {z_rows.begin + rows.begin, z_rows.begin + rows.end}, {p, p + 1}, set, {0, 0}});
     }
   }
 }
@@ -56,7 +57,8 @@ void add_tasks(std::pmr::vector<InputTask>* tasks, const RouterWork& router) {
   const int64_t experts = router.settings.experts;
   for (int64_t i = 0; i < divide_up(router.rows, router_rows); ++i) {
     for (int64_t e = 0; e < divide_up(experts, router_experts); ++e) {
-      tasks->push_back({nullptr, &router, part(i, router_rows, router.rows), {0, 0}, 0, part(e, router_experts, experts)});
+      tasks->push_back(
+          {nullptr, &router, part(i, router_rows, router.rows), {0, 0}, 0, part(e, router_experts, experts)});
     }
   }
 }
