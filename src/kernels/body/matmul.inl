@@ -21,7 +21,7 @@ constexpr int vectors_at_once(int rows) {
 
 // With few rows a single panel gives too few independent chains, and memory too few streams.
 constexpr int panels_at_once(int rows) {
-  int panels = 4;
+  int panels = 2;
   while (panels > 1 && rows * panels * vectors_per_panel > sum_registers) panels /= 2;
   return panels;
 }
