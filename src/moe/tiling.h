@@ -10,7 +10,7 @@
 
 namespace moxie::moe {
 
-constexpr int64_t row_tile = 64;                                     // rows of one task
+constexpr int64_t row_tile = 128;                                    // rows of one task
 constexpr int64_t panel_tile = 4;                                    // panels of one task
 constexpr int64_t column_block = panel_tile * kernels::panel_width;  // columns of one task
 
