@@ -13,8 +13,8 @@ constexpr double kWarmUpPart = 0.2;  // of the time measured
 // take a while to wake, which they would not have to in the calls of a model.
 constexpr double kShortMilliseconds = 50;
 
-// Reads of a millisecond between calls were seen at twice the rate of longer ones, so memory is read for about as long
-// as a call takes, 4 to 20 ms; this is half of that, because reading takes twice as long as multiplying.
+// Memory is read for about as long as a call takes, 4 to 20 ms, so that like meets like; this is half of that, because
+// reading takes twice as long as multiplying.
 double probe_seconds(double call_milliseconds) { return std::clamp(call_milliseconds * 1e-3 / 2, 2e-3, 10e-3); }
 
 double seconds_since(std::chrono::steady_clock::time_point begin) {
