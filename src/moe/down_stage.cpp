@@ -6,11 +6,9 @@
 namespace moxie::moe {
 namespace {
 
-struct Tile {
-  int64_t expert = 0;
-  Span rows{0, 0};  // h rows
+// Rows are h rows.
+struct Tile : RowTile {
   Span panels{0, 0};
-  Span runs{0, 0};
 };
 
 // y: the first row of the run.
@@ -61,8 +59,7 @@ void run_tile(const Stages& s, const Runs& runs, const Tile& tile, kernels::Fetc
   size_t count = 0;
   runs.for_each_set(tile.runs, [&](const RangeWork& range, int32_t set) {
     if (range.down == nullptr) return;
-    const kernels::FactorPanels b = range.down->b.panels_of(set, tile.panels.begin, tile.panels.end);
-    fetches[count++] = {b.first, b.count * b.stride * static_cast<int64_t>(sizeof(float))};
+    fetches[count++] = fetch_of(range.down->b.panels_of(set, tile.panels.begin, tile.panels.end));
   });
   multiply(s.context, s.h, down.weight, tile.rows, tile.panels, out, ldy, {fetches, count});
   for (const RowRun& run : runs.rows(tile.runs)) {
@@ -90,26 +87,12 @@ void run_down(const Stages& s) {
   int64_t most_sets = 0;
   auto tiles = workspace.list<Tile>();
   const int64_t panels = s.base.experts.front().down.weight.panels();
-  for (size_t e = 0; e < s.base.experts.size(); ++e) {
-    const int64_t begin = s.hidden.begin_of[e];
-    const int64_t count = s.hidden.begin_of[e + 1] - begin;
-    auto row_tiles = workspace.list<Tile>();
-    for (int64_t t = 0; t < divide_up(count, row_tile); ++t) {
-      const Span rows = part(t, row_tile, count);
-      Tile tile;
-      tile.expert = static_cast<int64_t>(e);
-      tile.rows = {begin + rows.begin, begin + rows.end};
-      tile.runs = runs.add(s.hidden.row, s.hidden.range, s.hidden.set, tile.rows);
-      most_sets = std::max(most_sets, runs.sets(tile.runs));
-      row_tiles.push_back(tile);
-    }
-    for (int64_t b = 0; b < divide_up(panels, panel_tile); ++b) {
-      for (Tile tile : row_tiles) {
-        tile.panels = part(b, panel_tile, panels);
-        tiles.push_back(tile);
-      }
-    }
-  }
+  const RowList rows_of_h{static_cast<int64_t>(s.base.experts.size()), s.hidden.begin_of, s.hidden.row, s.hidden.range,
+                          s.hidden.set};
+  for_each_tile(workspace, &runs, rows_of_h, divide_up(panels, panel_tile), [&](const RowTile& rows, int64_t block) {
+    if (block == 0) most_sets = std::max(most_sets, runs.sets(rows.runs));
+    tiles.push_back({rows, part(block, panel_tile, panels)});
+  });
   const int64_t ldy = s.hidden.identity ? s.call.ldy : row_stride(s.base.hidden, sizeof(float));
   float* y = s.hidden.identity ? s.call.y : workspace.take<float>(s.hidden.count * ldy);
   auto* fetches = workspace.take<kernels::Fetch>(most_sets * s.context.team.size());

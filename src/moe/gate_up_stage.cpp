@@ -8,12 +8,9 @@ namespace moxie::moe {
 namespace {
 
 // Where the tile is, and its memory: each [row_tile][column_block] float32.
-struct Tile {
-  int64_t expert = 0;
-  Span entries{0, 0};
+struct Tile : RowTile {
   int64_t block = 0;  // column block
   Span panels{0, 0};
-  Span runs{0, 0};
   int64_t first = 0;    // first column
   int64_t width = 0;    // columns, padding included
   int64_t columns = 0;  // columns that exist
@@ -81,7 +78,7 @@ void activate(const Stages& s, const RangeWork& range, const Tile& tile, const f
 // Rows of a run: no adapter, LoRA, DoRA or plug-in experts. All take the same road.
 void one_set(const Stages& s, const RangeWork& range, const Tile& tile, const RowRun& run) {
   const Expert& expert = s.base.experts[static_cast<size_t>(tile.expert)];
-  const int64_t begin = run.rows.begin - tile.entries.begin, rows = run.rows.size();
+  const int64_t begin = run.rows.begin - tile.rows.begin, rows = run.rows.size();
   float* gate = tile.gate + begin * column_block;
   float* up = tile.up + begin * column_block;
   const auto add = [&](const LoraInput& input, float* values) {
@@ -106,7 +103,7 @@ void one_set(const Stages& s, const RangeWork& range, const Tile& tile, const Ro
 void expert_rows(const Stages& s, const RangeWork& range, const LoraInput& input, const Tile& tile, const RowRun& run,
                  const PairRun& pairs, const Linear& linear, const float* base, float* values) {
   LoraRows rows;
-  rows.from = base + (run.rows.begin - tile.entries.begin) * column_block;
+  rows.from = base + (run.rows.begin - tile.rows.begin) * column_block;
   rows.ld_from = column_block;
   rows.from_rows = range.pairs.row + pairs.pairs.begin;
   rows.first_row = run.first_row;
@@ -128,7 +125,7 @@ void expert_rows(const Stages& s, const RangeWork& range, const LoraInput& input
 // Rows of a run under MixLoRA: for each expert, in ascending order, the rows that chose it.
 void expert_sets(const Stages& s, const Runs& runs, const RangeWork& range, const Tile& tile, const RowRun& run) {
   const Expert& base = s.base.experts[static_cast<size_t>(tile.expert)];
-  const int64_t begin = run.rows.begin - tile.entries.begin;
+  const int64_t begin = run.rows.begin - tile.rows.begin;
   const Pairs& pairs = range.pairs;
   const bool apart = range.keeps_pairs_apart();
   if (!apart) std::fill_n(tile.sum + begin * column_block, run.rows.size() * column_block, 0.0F);
@@ -158,9 +155,7 @@ void expert_sets(const Stages& s, const Runs& runs, const RangeWork& range, cons
 // The factors of the tile's adapters: they come from memory while the base's product runs.
 std::span<const kernels::Fetch> upcoming_factors(const Runs& runs, const Tile& tile) {
   size_t count = 0;
-  const auto add = [&](const kernels::FactorPanels& panels) {
-    tile.fetches[count++] = {panels.first, panels.count * panels.stride * static_cast<int64_t>(sizeof(float))};
-  };
+  const auto add = [&](const kernels::FactorPanels& panels) { tile.fetches[count++] = fetch_of(panels); };
   runs.for_each_set(tile.runs, [&](const RangeWork& range, int32_t set) {
     for (const LoraInput* input : {&range.gate, &range.up}) {
       if (input->any()) add(input->sets->b.panels_of(set, tile.panels.begin, tile.panels.end));
@@ -176,29 +171,22 @@ std::span<const kernels::Fetch> upcoming_factors(const Runs& runs, const Tile& t
   return {tile.fetches, count};
 }
 
-// Room for them in any of these tiles.
-int64_t most_fetches(const Runs& runs, std::span<const Tile> tiles) {
-  int64_t most = 0;
-  for (const Tile& tile : tiles) {
-    if (tile.block != 0) continue;
-    int64_t count = 0;
-    runs.for_each_set(tile.runs, [&count](const RangeWork& range, int32_t) {
-      count += 2 + (range.down == nullptr ? 0 : range.down->a.panels());
-    });
-    most = std::max(most, count);
-  }
-  return most;
+// Room for them.
+int64_t most_factors(const Runs& runs, const RowTile& tile) {
+  int64_t count = 0;
+  runs.for_each_set(tile.runs, [&count](const RangeWork& range, int32_t) {
+    count += 2 + (range.down == nullptr ? 0 : range.down->a.panels());
+  });
+  return count;
 }
 
 void run_tile(const Stages& s, const Runs& runs, const Tile& tile) {
   const Expert& expert = s.base.experts[static_cast<size_t>(tile.expert)];
   const std::span<const kernels::Fetch> factors = upcoming_factors(runs, tile);
   const size_t early = s.base.gated ? factors.size() / 2 : factors.size();
-  multiply(s.context, s.x, expert.gate.weight, tile.entries, tile.panels, tile.gate, column_block,
-           factors.first(early));
+  multiply(s.context, s.x, expert.gate.weight, tile.rows, tile.panels, tile.gate, column_block, factors.first(early));
   if (s.base.gated) {
-    multiply(s.context, s.x, expert.up.weight, tile.entries, tile.panels, tile.up, column_block,
-             factors.subspan(early));
+    multiply(s.context, s.x, expert.up.weight, tile.rows, tile.panels, tile.up, column_block, factors.subspan(early));
   }
   for (const RowRun& run : runs.rows(tile.runs)) {
     const RangeWork& range = s.ranges[static_cast<size_t>(run.range)];
@@ -221,33 +209,21 @@ void run_gate_up(Stages& s) {
   Runs runs(workspace, s.ranges);
   auto tiles = workspace.list<Tile>();
   const int64_t panels = s.base.experts.front().gate.weight.panels();
-  for (size_t e = 0; e < s.base.experts.size(); ++e) {
-    const int64_t begin = s.entries.begin_of[e];
-    const int64_t count = s.entries.begin_of[e + 1] - begin;
-    if (count == 0) continue;
-    auto row_tiles = workspace.list<Tile>();
-    for (int64_t t = 0; t < divide_up(count, row_tile); ++t) {
-      const Span rows = part(t, row_tile, count);
-      Tile tile;
-      tile.expert = static_cast<int64_t>(e);
-      tile.entries = {begin + rows.begin, begin + rows.end};
-      tile.runs = runs.add(s.entries.row, s.entries.range, nullptr, tile.entries);
-      row_tiles.push_back(tile);
-    }
-    for (int64_t b = 0; b < divide_up(panels, panel_tile); ++b) {
-      for (Tile tile : row_tiles) {
-        tile.block = b;
-        tile.panels = part(b, panel_tile, panels);
-        tile.first = b * column_block;
-        tile.width = tile.panels.size() * kernels::panel_width;
-        tile.columns = std::min(tile.width, s.base.ffn - tile.first);
-        tiles.push_back(tile);
-      }
-    }
-  }
+  int64_t fetches = 0;
+  const RowList entries{static_cast<int64_t>(s.base.experts.size()), s.entries.begin_of, s.entries.row, s.entries.range,
+                        nullptr};
+  for_each_tile(workspace, &runs, entries, divide_up(panels, panel_tile), [&](const RowTile& rows, int64_t block) {
+    if (block == 0) fetches = std::max(fetches, most_factors(runs, rows));
+    Tile tile{rows};
+    tile.block = block;
+    tile.panels = part(block, panel_tile, panels);
+    tile.first = block * column_block;
+    tile.width = tile.panels.size() * kernels::panel_width;
+    tile.columns = std::min(tile.width, s.base.ffn - tile.first);
+    tiles.push_back(tile);
+  });
   const int64_t floats = 6 * tile_floats;
   auto* scratch = workspace.take<float>(floats * s.context.team.size());
-  const int64_t fetches = most_fetches(runs, tiles);
   auto* fetch_memory = workspace.take<kernels::Fetch>(fetches * s.context.team.size());
   s.context.team.run(static_cast<int64_t>(tiles.size()), [&](int64_t index, int worker) {
     Tile tile = tiles[static_cast<size_t>(index)];
@@ -288,7 +264,7 @@ void finish_down_inputs(const Stages& s) {
     };
     sum_blocks(task.range->z_partial, input.ldz, input.z);
     if (router.router == nullptr) {
-      scale(input, task.rows);
+      scale(input, task.rows, {0, input.ldz});
       return;
     }
     if (router.given == nullptr) sum_blocks(task.range->logits_partial, router.settings.experts, router.logits);

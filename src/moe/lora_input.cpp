@@ -92,15 +92,15 @@ void run_task(const Context& context, const InputTask& task, const float* x, int
   product.z = input.z + task.rows.begin * input.ldz + task.panels.begin * kernels::shrink_panel_width;
   product.ldz = input.ldz;
   context.small().lora_shrink(product);
-  if (input.routes()) return;
-  for (int64_t row = 0; row < product.rows; ++row) {
-    float* z = product.z + row * input.ldz;
-    for (int64_t j = 0; j < task.panels.size() * kernels::shrink_panel_width; ++j) z[j] *= input.sets->scaling;
-  }
+  constexpr int64_t width = kernels::shrink_panel_width;
+  if (!input.routes()) scale(input, task.rows, {task.panels.begin * width, task.panels.end * width});
 }
 
-void scale(const LoraInput& input, Span z_rows) {
-  for (int64_t i = z_rows.begin * input.ldz; i < z_rows.end * input.ldz; ++i) input.z[i] *= input.sets->scaling;
+void scale(const LoraInput& input, Span z_rows, Span columns) {
+  for (int64_t row = z_rows.begin; row < z_rows.end; ++row) {
+    float* z = input.z + row * input.ldz;
+    for (int64_t j = columns.begin; j < columns.end; ++j) z[j] *= input.sets->scaling;
+  }
 }
 
 void weigh(const LoraInput& input, Span rows) {

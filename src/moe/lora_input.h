@@ -62,8 +62,8 @@ void add_tasks(std::pmr::vector<InputTask>* tasks, const RouterWork& router);
 // x: the call's rows, float32.
 void run_task(const Context& context, const InputTask& task, const float* x, int64_t ldx);
 
-// z times scaling: where no router weighs it.
-void scale(const LoraInput& input, Span z_rows);
+// Columns of z times scaling: where no router weighs it.
+void scale(const LoraInput& input, Span z_rows, Span columns);
 // z times scaling and the experts' weights, after the router has decided.
 void weigh(const LoraInput& input, Span rows);
 

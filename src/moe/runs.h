@@ -61,4 +61,45 @@ class Runs {
   std::pmr::vector<PairRun> pairs_;
 };
 
+// Rows that a stage works on, expert of the base after expert: each row's place in the call, its range and, or NULL,
+// its set.
+struct RowList {
+  int64_t experts = 0;
+  const int64_t* begin_of = nullptr;  // [experts + 1]
+  const int32_t* row = nullptr;
+  const int32_t* range = nullptr;
+  const int32_t* set = nullptr;
+};
+
+// Rows of one expert that make one tile.
+struct RowTile {
+  int64_t expert = 0;
+  Span rows{0, 0};  // of the list
+  Span runs{0, 0};
+};
+
+// Cuts the list into tiles of rows and calls visit(tile, block) for each of them and each block of columns: expert by
+// expert, and in an expert block by block, so that its weights are read once.
+template <typename Visit>
+void for_each_tile(Workspace& workspace, Runs* runs, const RowList& list, int64_t blocks, Visit&& visit) {
+  auto tiles = workspace.list<RowTile>();
+  for (int64_t expert = 0; expert < list.experts; ++expert) {
+    const int64_t begin = list.begin_of[expert], count = list.begin_of[expert + 1] - begin;
+    tiles.clear();
+    for (int64_t t = 0; t < divide_up(count, row_tile); ++t) {
+      const Span rows = part(t, row_tile, count);
+      const Span in_list{begin + rows.begin, begin + rows.end};
+      tiles.push_back({expert, in_list, runs->add(list.row, list.range, list.set, in_list)});
+    }
+    for (int64_t block = 0; block < blocks; ++block) {
+      for (const RowTile& tile : tiles) visit(tile, block);
+    }
+  }
+}
+
+// These panels as a product's fetches take them.
+inline kernels::Fetch fetch_of(const kernels::FactorPanels& panels) {
+  return {panels.first, panels.count * panels.stride * static_cast<int64_t>(sizeof(float))};
+}
+
 }  // namespace moxie::moe
