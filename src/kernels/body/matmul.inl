@@ -38,23 +38,27 @@ struct Float32Product {
   static inline Floats add(Floats sum, Activation a, Weight w) { return multiply_add(a, w, sum); }
 };
 
-// The weights that come next, fetched a little with every step, so that memory works while the tiles multiply. Two
-// blocks of float32 would fill the first-level cache: those only come as far as the second.
+// What a strip does about the weights that come next. While a few strips share a block, memory delivers as fast as it
+// can, and lines on their way to the first-level cache are too few for that: those only come as far as the second. So
+// do float32 weights, two blocks of which would fill the first.
+enum class Prefetch { kNone, kFar, kNear };
+
+// The weights that come next, fetched a little with every step, so that memory works while the tiles multiply.
 struct Ahead {
   const char* at;
   int64_t per_step;  // bytes
-  // And this many lines of what the caller wants fetched besides.
+  // And what the caller wants fetched besides. A core that has as many misses under way as it can follow drops a
+  // prefetch, so they are spread evenly; a step shorter than a line asks for it again.
   const char* besides;
-  int64_t lines;
-  template <bool nearest>
+  int64_t besides_per_step;
+  template <Prefetch where>
   inline void prefetch() {
-    __builtin_prefetch(at, 0, nearest ? 3 : 2);
-    __builtin_prefetch(at + 64, 0, nearest ? 3 : 2);
+    __builtin_prefetch(at, 0, where == Prefetch::kNear ? 3 : 2);
+    if (per_step > 64) __builtin_prefetch(at + 64, 0, where == Prefetch::kNear ? 3 : 2);
     at += per_step;
-    if (lines > 0) {
+    if (besides_per_step != 0) {
       __builtin_prefetch(besides, 0, 2);
-      besides += 64;
-      --lines;
+      besides += besides_per_step;
     }
   }
 };
@@ -67,13 +71,13 @@ class Fetches {
     for (const Fetch* piece = piece_; piece != end_; ++piece) lines += lines_of(*piece);
     share_ = strips > 0 ? (lines + strips - 1) / strips : 0;
   }
-  // What one strip fetches: part of one piece.
-  inline void deal(Ahead* ahead) {
+  // What a strip of so many steps fetches: part of one piece.
+  inline void deal(Ahead* ahead, int64_t steps) {
     if (piece_ == end_) return;
     const int64_t left = lines_of(*piece_) - dealt_;
     const int64_t lines = left < share_ ? left : share_;
     ahead->besides = reinterpret_cast<const char*>(piece_->at) + dealt_ * 64;
-    ahead->lines = lines;
+    ahead->besides_per_step = (lines * 64 + steps - 1) / steps;
     dealt_ += lines;
     if (lines < left) return;
     ++piece_;
@@ -87,28 +91,47 @@ class Fetches {
   int64_t dealt_ = 0, share_ = 0;
 };
 
-template <class Product, int rows, int panels, int vectors>
+// Where a tile reads its rows. Addresses of four rows are made of one pointer and multiples of the stride: with a
+// pointer for each row there are too few registers.
+template <class Element>
+struct RowsAt {
+  const Element* first;  // row 0
+  const Element* fifth;
+  int64_t stride, three_strides;
+  inline RowsAt(const Element* a, int64_t lda) : first(a), fifth(a + 4 * lda), stride(lda), three_strides(3 * lda) {}
+  [[nodiscard]] inline const Element* row(int r) const {
+    const Element* group = r < 4 ? first : fifth;
+    return r % 4 == 3 ? group + three_strides : group + r % 4 * stride;
+  }
+  inline void advance(int64_t step) {
+    first += step;
+    fifth += step;
+    // Or the compiler makes the pointers it finds out about.
+    asm("" : "+r"(first), "+r"(fifth));
+  }
+};
+
+template <class Product, Prefetch where, int rows, int panels, int vectors>
 inline void tile(const typename Product::Element* a, int64_t lda, int64_t length, const typename Product::Word* w,
                  int64_t panel_stride, float* c, int64_t ldc, bool accumulate, Ahead ahead) {
+  static_assert(rows <= 8);
   constexpr int columns = panels * vectors;
   Floats sum[rows][columns] = {};
-  const typename Product::Word* stream[panels];
-  for (int p = 0; p < panels; ++p) stream[p] = w + p * panel_stride;
-  const typename Product::Element* row[rows];
-  for (int r = 0; r < rows; ++r) row[r] = a + r * lda;
+  RowsAt<typename Product::Element> at(a, lda);
   for (int64_t k = 0; k < length; k += Product::step) {
-    if constexpr (panels == 1) ahead.template prefetch<Product::step == 2>();
+    if constexpr (where != Prefetch::kNone) ahead.template prefetch<where>();
     typename Product::Weight weights[columns];
 #pragma GCC unroll 16
-    for (int j = 0; j < columns; ++j) {
-      weights[j] = Product::weight(stream[j / vectors] + k / Product::step * panel_width + j % vectors * lanes);
-    }
+    for (int j = 0; j < columns; ++j)
+      weights[j] = Product::weight(w + j / vectors * panel_stride + j % vectors * lanes);
 #pragma GCC unroll 16
     for (int r = 0; r < rows; ++r) {
-      const typename Product::Activation activation = Product::activation(row[r] + k);
+      const typename Product::Activation activation = Product::activation(at.row(r));
 #pragma GCC unroll 16
       for (int j = 0; j < columns; ++j) sum[r][j] = Product::add(sum[r][j], activation, weights[j]);
     }
+    at.advance(Product::step);
+    w += panel_width;
   }
 #pragma GCC unroll 16
   for (int r = 0; r < rows; ++r) {
@@ -125,20 +148,24 @@ using Strip = void (*)(const typename Product::Element*, int64_t, int64_t, const
                        float*, int64_t, bool, Ahead);
 
 // `rows` rows over whole panels.
-template <class Product, int rows, int panels>
+template <class Product, Prefetch where, int rows, int panels>
 void strip(const typename Product::Element* a, int64_t lda, int64_t length, const typename Product::Word* w,
            int64_t panel_stride, float* c, int64_t ldc, bool accumulate, Ahead ahead) {
   constexpr int vectors = vectors_at_once(rows);
   for (int first = 0; first < vectors_per_panel; first += vectors) {
-    tile<Product, rows, panels, vectors>(a, lda, length, w + first * lanes, panel_stride, c + first * lanes, ldc,
-                                         accumulate, ahead);
+    tile<Product, where, rows, panels, vectors>(a, lda, length, w + first * lanes, panel_stride, c + first * lanes, ldc,
+                                                accumulate, ahead);
   }
 }
 
 template <class Product, int rows = most_rows>
-Strip<Product> strip_for(int64_t wanted, bool several_panels) {
-  if (wanted == rows) return several_panels ? strip<Product, rows, panels_at_once(rows)> : strip<Product, rows, 1>;
-  if constexpr (rows > 1) return strip_for<Product, rows - 1>(wanted, several_panels);
+Strip<Product> strip_for(int64_t wanted, bool several_panels, Prefetch where) {
+  if (wanted == rows) {
+    constexpr Prefetch nearest = Product::step == 2 ? Prefetch::kNear : Prefetch::kFar;
+    if (several_panels) return strip<Product, Prefetch::kNone, rows, panels_at_once(rows)>;
+    return where == Prefetch::kNear ? strip<Product, nearest, rows, 1> : strip<Product, Prefetch::kFar, rows, 1>;
+  }
+  if constexpr (rows > 1) return strip_for<Product, rows - 1>(wanted, several_panels, where);
   return nullptr;
 }
 
@@ -167,14 +194,15 @@ void multiply_block(const typename Product::Element* a, int64_t lda, int64_t row
   for (int64_t panel = 0; panel < panels;) {
     const bool several = together > 1 && panels - panel >= together;
     const Upcoming after = panel + 1 < panels ? Upcoming{w + (panel + 1) * panel_stride, panel_width * 4} : next;
-    const int64_t bytes = after.bytes_per_step / groups.parts;
+    const int64_t steps = length / Product::step, bytes = after.bytes_per_step * steps;
+    const Prefetch where = groups.parts > 2 ? Prefetch::kNear : Prefetch::kFar;
     for (int64_t group = 0; group < groups.parts; ++group) {
       const int64_t first = groups.begin(group), count = groups.begin(group + 1) - first;
-      const auto* upcoming = static_cast<const char*>(after.words) + group * (length / Product::step) * bytes;
-      Ahead ahead{upcoming, bytes, nullptr, 0};
-      if (fetches != nullptr) fetches->deal(&ahead);
-      strip_for<Product>(count, several)(a + first * lda, lda, length, w + panel * panel_stride, panel_stride,
-                                         c + first * ldc + panel * panel_width, ldc, accumulate, ahead);
+      const auto* upcoming = static_cast<const char*>(after.words) + bytes * group / groups.parts;
+      Ahead ahead{upcoming, (after.bytes_per_step + groups.parts - 1) / groups.parts, nullptr, 0};
+      if (fetches != nullptr) fetches->deal(&ahead, steps);
+      strip_for<Product>(count, several, where)(a + first * lda, lda, length, w + panel * panel_stride, panel_stride,
+                                                c + first * ldc + panel * panel_width, ldc, accumulate, ahead);
     }
     panel += several ? together : 1;
   }
