@@ -18,6 +18,17 @@ struct Fetch {
   int64_t bytes = 0;
 };
 
+// What a product does for its caller while it runs.
+struct Meanwhile {
+  // Asked for little by little, in this order, where memory would else have nothing to do. A kernel may leave it out.
+  const Fetch* fetches = nullptr;
+  int64_t fetch_count = 0;
+  // Called between parts of the product, when `done` of `of` equal ones are done and as large a share of the fetches
+  // has been asked for. A kernel may call it as seldom as it likes.
+  void (*advance)(void* payload, int64_t done, int64_t of) = nullptr;
+  void* payload = nullptr;
+};
+
 // c[row][j] = sum over k of a[row][k] * w[panel_begin * 32 + j][k], j = 0 .. (panel_end - panel_begin) * 32 - 1.
 //
 // Bits: an element depends on its row of a and its row of w only. The sum over k runs in blocks of 256 that start at
@@ -35,10 +46,7 @@ struct Matmul {
   float* c = nullptr;  // [rows][ldc], ldc >= (panel_end - panel_begin) * 32
   int64_t ldc = 0;
   bool accumulate = false;  // c += instead of c =
-  // Asked for little by little while the product runs, where memory would else have nothing to do. A kernel may leave
-  // it out.
-  const Fetch* fetches = nullptr;
-  int64_t fetch_count = 0;
+  Meanwhile meanwhile;
 };
 
 // Panels of one set's factor, as FactorBank lays them out.
@@ -46,6 +54,7 @@ struct FactorPanels {
   const float* first = nullptr;
   int64_t stride = 0;  // floats from panel to panel
   int64_t count = 0;
+  [[nodiscard]] int64_t bytes() const { return count * stride * static_cast<int64_t>(sizeof(float)); }
 };
 
 constexpr int64_t shrink_panel_width = 16;

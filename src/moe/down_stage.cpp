@@ -32,12 +32,13 @@ void adapt(const Stages& s, const Runs& runs, const Tile& tile, const RowRun& ru
   }
 }
 
-void add_bias(const Stages& s, const Linear& down, const Tile& tile, float* y, int64_t ldy) {
+void add_bias(const Stages& s, const Tile& tile, Span rows, float* y, int64_t ldy) {
+  const Linear& down = s.base.experts[static_cast<size_t>(tile.expert)].down;
   if (down.bias.empty()) return;
   const int64_t first = tile.panels.begin * kernels::panel_width;
   const int64_t columns = std::min(tile.panels.end * kernels::panel_width, s.base.hidden) - first;
-  for (int64_t q = tile.rows.begin; q < tile.rows.end; ++q) {
-    float* row = y + (q - tile.rows.begin) * ldy;
+  for (int64_t q = rows.begin; q < rows.end; ++q) {
+    float* row = y + (q - rows.begin) * ldy;
     const float weight = s.hidden.bias_weight[q];
     for (int64_t c = 0; c < columns; ++c) row[c] += weight * down.bias[static_cast<size_t>(first + c)];
   }
@@ -52,20 +53,27 @@ void add_overflow(const Stages& s, const RangeWork& range, int64_t row, Span col
   for (int64_t c = columns.begin; c < columns.end; ++c) y[c] += weight * x[c];
 }
 
-void run_tile(const Stages& s, const Runs& runs, const Tile& tile, kernels::Fetch* fetches, float* y, int64_t ldy) {
-  const Linear& down = s.base.experts[static_cast<size_t>(tile.expert)].down;
-  float* out = y + tile.rows.begin * ldy + tile.panels.begin * kernels::panel_width;
-  // The factors of the tile's adapters come from memory while the base's product runs.
-  size_t count = 0;
-  runs.for_each_set(tile.runs, [&](const RangeWork& range, int32_t set) {
-    if (range.down == nullptr) return;
-    fetches[count++] = fetch_of(range.down->b.panels_of(set, tile.panels.begin, tile.panels.end));
+// Calls visit(panels) for the factors that a run needs of a tile's columns, in the order of use.
+template <typename Visit>
+void for_each_factor(const Runs& runs, const Tile& tile, const RowRun& run, Visit&& visit) {
+  runs.for_each_set(run, [&](const RangeWork& range, int32_t set) {
+    if (range.down != nullptr) visit(range.down->b.panels_of(set, tile.panels.begin, tile.panels.end));
   });
-  multiply(s.context, s.h, down.weight, tile.rows, tile.panels, out, ldy, {fetches, count});
-  for (const RowRun& run : runs.rows(tile.runs)) {
-    adapt(s, runs, tile, run, out + (run.rows.begin - tile.rows.begin) * ldy, ldy);
+}
+
+// Where the products go.
+struct Output {
+  float* y;
+  int64_t ldy;
+  [[nodiscard]] float* at(const Tile& tile, int64_t row) const {
+    return y + row * ldy + tile.panels.begin * kernels::panel_width;
   }
-  add_bias(s, down, tile, out, ldy);
+};
+
+void run_rows(const Stages& s, const Runs& runs, const Tile& tile, const RowRun& run, const Output& out) {
+  float* y = out.at(tile, run.rows.begin);
+  adapt(s, runs, tile, run, y, out.ldy);
+  add_bias(s, tile, run.rows, y, out.ldy);
 }
 
 void combine(const Stages& s, const float* y, int64_t ldy, Span rows) {
@@ -84,21 +92,34 @@ void combine(const Stages& s, const float* y, int64_t ldy, Span rows) {
 void run_down(const Stages& s) {
   Workspace& workspace = s.context.workspace;
   Runs runs(workspace, s.ranges);
-  int64_t most_sets = 0;
   auto tiles = workspace.list<Tile>();
   const int64_t panels = s.base.experts.front().down.weight.panels();
   const RowList rows_of_h{static_cast<int64_t>(s.base.experts.size()), s.hidden.begin_of, s.hidden.row, s.hidden.range,
                           s.hidden.set};
   for_each_tile(workspace, &runs, rows_of_h, divide_up(panels, panel_tile), [&](const RowTile& rows, int64_t block) {
-    if (block == 0) most_sets = std::max(most_sets, runs.sets(rows.runs));
     tiles.push_back({rows, part(block, panel_tile, panels)});
   });
-  const int64_t ldy = s.hidden.identity ? s.call.ldy : row_stride(s.base.hidden, sizeof(float));
-  float* y = s.hidden.identity ? s.call.y : workspace.take<float>(s.hidden.count * ldy);
-  auto* fetches = workspace.take<kernels::Fetch>(most_sets * s.context.team.size());
+  Output out{s.call.y, s.call.ldy};
+  if (!s.hidden.identity) {
+    out.ldy = row_stride(s.base.hidden, sizeof(float));
+    out.y = workspace.take<float>(s.hidden.count * out.ldy);
+  }
+  const auto factors = [&runs](const Tile& tile, const RowRun& run, auto&& visit) {
+    for_each_factor(runs, tile, run, visit);
+  };
+  const auto finish = [&](const Tile& tile, const RowRun& run) { run_rows(s, runs, tile, run, out); };
+  auto* last = last_tiles<Tile>(s.context, runs, tiles, factors);
   s.context.team.run(static_cast<int64_t>(tiles.size()), [&](int64_t index, int worker) {
-    run_tile(s, runs, tiles[static_cast<size_t>(index)], fetches + worker * most_sets, y, ldy);
+    const Tile& tile = tiles[static_cast<size_t>(index)];
+    const kernels::PackedMatrix& weight = s.base.experts[static_cast<size_t>(tile.expert)].down.weight;
+    const auto product = [&](Pending& pending, auto&& work) {
+      pending.finish_during(pending.size(), work, [&](const kernels::Meanwhile& meanwhile) {
+        multiply(s.context, s.h, weight, tile.rows, tile.panels, out.at(tile, tile.rows.begin), out.ldy, meanwhile);
+      });
+    };
+    last[worker].advance(tile, runs, factors, product, finish);
   });
+  s.context.team.run(s.context.team.size(), [&](int64_t worker, int) { last[worker].finish(finish); });
 
   const int64_t rows = s.call.rows;
   const bool overflow = std::any_of(s.ranges.begin(), s.ranges.end(),
@@ -107,7 +128,7 @@ void run_down(const Stages& s) {
   constexpr int64_t combine_rows = 8;
   s.context.team.run(divide_up(rows, combine_rows), [&](int64_t index, int) {
     const Span span = part(index, combine_rows, rows);
-    if (!s.hidden.identity) combine(s, y, ldy, span);
+    if (!s.hidden.identity) combine(s, out.y, out.ldy, span);
     if (!overflow) return;
     for (const RangeWork& range : s.ranges) {
       for (int64_t row = std::max(span.begin, range.begin); row < std::min(span.end, range.begin + range.rows); ++row) {

@@ -20,7 +20,6 @@ struct Tile : RowTile {
   float* set_up = nullptr;
   float* h = nullptr;
   float* sum = nullptr;
-  kernels::Fetch* fetches = nullptr;
 };
 
 constexpr int64_t tile_floats = row_tile * column_block;
@@ -152,51 +151,59 @@ void expert_sets(const Stages& s, const Runs& runs, const RangeWork& range, cons
   }
 }
 
-// The factors of the tile's adapters: they come from memory while the base's product runs.
-std::span<const kernels::Fetch> upcoming_factors(const Runs& runs, const Tile& tile) {
-  size_t count = 0;
-  const auto add = [&](const kernels::FactorPanels& panels) { tile.fetches[count++] = fetch_of(panels); };
-  runs.for_each_set(tile.runs, [&](const RangeWork& range, int32_t set) {
+// Calls visit(panels) for the factors that a run needs of a tile's columns, in the order of use.
+template <typename Visit>
+void for_each_factor(const Runs& runs, const Tile& tile, const RowRun& run, Visit&& visit) {
+  runs.for_each_set(run, [&](const RangeWork& range, int32_t set) {
     for (const LoraInput* input : {&range.gate, &range.up}) {
-      if (input->any()) add(input->sets->b.panels_of(set, tile.panels.begin, tile.panels.end));
+      if (input->any()) visit(input->sets->b.panels_of(set, tile.panels.begin, tile.panels.end));
     }
     if (range.down == nullptr) return;
     for (int64_t p = 0; p < range.down->a.panels(); ++p) {
       kernels::FactorPanels a = range.down->a.panels_of(set, p, p + 1);
       a.first += tile.first * kernels::shrink_panel_width;
       a.stride = tile.columns * kernels::shrink_panel_width;
-      add(a);
+      visit(a);
     }
   });
-  return {tile.fetches, count};
 }
 
-// Room for them.
-int64_t most_factors(const Runs& runs, const RowTile& tile) {
-  int64_t count = 0;
-  runs.for_each_set(tile.runs, [&count](const RangeWork& range, int32_t) {
-    count += 2 + (range.down == nullptr ? 0 : range.down->a.panels());
-  });
-  return count;
+void run_rows(const Stages& s, const Runs& runs, const Tile& tile, const RowRun& run) {
+  const RangeWork& range = s.ranges[static_cast<size_t>(run.range)];
+  if (range.mixlora()) {
+    expert_sets(s, runs, range, tile, run);
+  } else {
+    one_set(s, range, tile, run);
+  }
 }
 
-void run_tile(const Stages& s, const Runs& runs, const Tile& tile) {
+template <typename Work>
+void multiply_during(const Stages& s, const Tile& tile, Pending& pending, Work&& work) {
   const Expert& expert = s.base.experts[static_cast<size_t>(tile.expert)];
-  const std::span<const kernels::Fetch> factors = upcoming_factors(runs, tile);
-  const size_t early = s.base.gated ? factors.size() / 2 : factors.size();
-  multiply(s.context, s.x, expert.gate.weight, tile.rows, tile.panels, tile.gate, column_block, factors.first(early));
-  if (s.base.gated) {
-    multiply(s.context, s.x, expert.up.weight, tile.rows, tile.panels, tile.up, column_block, factors.subspan(early));
-  }
-  for (const RowRun& run : runs.rows(tile.runs)) {
-    const RangeWork& range = s.ranges[static_cast<size_t>(run.range)];
-    if (range.mixlora()) {
-      expert_sets(s, runs, range, tile, run);
-    } else {
-      one_set(s, range, tile, run);
+  const int64_t first = s.base.gated ? pending.size() / 2 : pending.size();
+  pending.finish_during(first, work, [&](const kernels::Meanwhile& meanwhile) {
+    multiply(s.context, s.x, expert.gate.weight, tile.rows, tile.panels, tile.gate, column_block, meanwhile);
+  });
+  if (!s.base.gated) return;
+  pending.finish_during(pending.size(), work, [&](const kernels::Meanwhile& meanwhile) {
+    multiply(s.context, s.x, expert.up.weight, tile.rows, tile.panels, tile.up, column_block, meanwhile);
+  });
+}
+
+// One worker's memory.
+struct Buffers {
+  float* gate_up[2];  // [2][tile] each: of the tile that is multiplied, and of the last one where that is unfinished
+  float* others;      // [4][tile]
+  void lend(Tile* tile) const {
+    tile->gate = gate_up[0];
+    tile->up = tile->gate + tile_floats;
+    float* memory = others;
+    for (float** buffer : {&tile->set_gate, &tile->set_up, &tile->h, &tile->sum}) {
+      *buffer = memory;
+      memory += tile_floats;
     }
   }
-}
+};
 
 }  // namespace
 
@@ -209,11 +216,9 @@ void run_gate_up(Stages& s) {
   Runs runs(workspace, s.ranges);
   auto tiles = workspace.list<Tile>();
   const int64_t panels = s.base.experts.front().gate.weight.panels();
-  int64_t fetches = 0;
   const RowList entries{static_cast<int64_t>(s.base.experts.size()), s.entries.begin_of, s.entries.row, s.entries.range,
                         nullptr};
   for_each_tile(workspace, &runs, entries, divide_up(panels, panel_tile), [&](const RowTile& rows, int64_t block) {
-    if (block == 0) fetches = std::max(fetches, most_factors(runs, rows));
     Tile tile{rows};
     tile.block = block;
     tile.panels = part(block, panel_tile, panels);
@@ -222,19 +227,25 @@ void run_gate_up(Stages& s) {
     tile.columns = std::min(tile.width, s.base.ffn - tile.first);
     tiles.push_back(tile);
   });
-  const int64_t floats = 6 * tile_floats;
-  auto* scratch = workspace.take<float>(floats * s.context.team.size());
-  auto* fetch_memory = workspace.take<kernels::Fetch>(fetches * s.context.team.size());
+  const auto factors = [&runs](const Tile& tile, const RowRun& run, auto&& visit) {
+    for_each_factor(runs, tile, run, visit);
+  };
+  const auto finish = [&](const Tile& tile, const RowRun& run) { run_rows(s, runs, tile, run); };
+  auto* last = last_tiles<Tile>(s.context, runs, tiles, factors);
+  auto* buffers = workspace.take<Buffers>(s.context.team.size());
+  for (int i = 0; i < s.context.team.size(); ++i) {
+    for (float*& memory : buffers[i].gate_up) memory = workspace.take<float>(2 * tile_floats);
+    buffers[i].others = workspace.take<float>(4 * tile_floats);
+  }
   s.context.team.run(static_cast<int64_t>(tiles.size()), [&](int64_t index, int worker) {
     Tile tile = tiles[static_cast<size_t>(index)];
-    float* mine = scratch + worker * floats;
-    for (float** buffer : {&tile.gate, &tile.up, &tile.set_gate, &tile.set_up, &tile.h, &tile.sum}) {
-      *buffer = mine;
-      mine += tile_floats;
+    buffers[worker].lend(&tile);
+    const auto products = [&](Pending& pending, auto&& work) { multiply_during(s, tile, pending, work); };
+    if (last[worker].advance(tile, runs, factors, products, finish)) {
+      std::swap(buffers[worker].gate_up[0], buffers[worker].gate_up[1]);
     }
-    tile.fetches = fetch_memory + worker * fetches;
-    run_tile(s, runs, tile);
   });
+  s.context.team.run(s.context.team.size(), [&](int64_t worker, int) { last[worker].finish(finish); });
 }
 
 void finish_down_inputs(const Stages& s) {

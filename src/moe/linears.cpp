@@ -36,10 +36,9 @@ void round_rows(const Context& context, const ProductInput& input, DType dtype, 
 }
 
 void multiply(const Context& context, const ProductInput& x, const kernels::PackedMatrix& weight, Span rows,
-              Span panels, float* c, int64_t ldc, std::span<const kernels::Fetch> fetches) {
+              Span panels, float* c, int64_t ldc, const kernels::Meanwhile& meanwhile) {
   kernels::Matmul call;
-  call.fetches = fetches.data();
-  call.fetch_count = static_cast<int64_t>(fetches.size());
+  call.meanwhile = meanwhile;
   call.a =
       static_cast<const std::byte*>(x.rows) + static_cast<size_t>(rows.begin * x.stride) * element_size(weight.dtype());
   call.lda = x.stride;

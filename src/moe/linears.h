@@ -38,9 +38,8 @@ struct ProductInput {
 ProductInput product_input(Workspace& workspace, DType dtype, const float* x, int64_t ldx, int64_t rows,
                            int64_t columns);
 // c[i][..] = row (rows.begin + i) of x times the columns of `panels` of the linear's weight, bias not included.
-// fetches: what will be read next.
 void multiply(const Context& context, const ProductInput& x, const kernels::PackedMatrix& weight, Span rows,
-              Span panels, float* c, int64_t ldc, std::span<const kernels::Fetch> fetches = {});
+              Span panels, float* c, int64_t ldc, const kernels::Meanwhile& meanwhile = {});
 // Fills what product_input has made room for (nothing to do for float32).
 void round_rows(const Context& context, const ProductInput& input, DType dtype, const float* x, int64_t ldx,
                 int64_t columns, Span rows);

@@ -37,20 +37,13 @@ class Runs {
   [[nodiscard]] std::span<const PairRun> pairs(const RowRun& run) const {
     return {pairs_.data() + run.pair_runs.begin, pairs_.data() + run.pair_runs.end};
   }
-  // Calls visit(range, set) for every set of factors that these runs apply.
+  // Calls visit(range, set) for every set of factors that the run applies.
   template <typename Visit>
-  void for_each_set(Span which, Visit&& visit) const {
-    for (const RowRun& run : rows(which)) {
-      const RangeWork& range = ranges_[static_cast<size_t>(run.range)];
-      if (range.adapter == nullptr) continue;
-      if (!range.mixlora() || run.set >= 0) visit(range, std::max(run.set, 0));
-      for (const PairRun& chosen : pairs(run)) visit(range, chosen.set);
-    }
-  }
-  [[nodiscard]] int64_t sets(Span which) const {
-    int64_t count = 0;
-    for_each_set(which, [&count](const RangeWork&, int32_t) { ++count; });
-    return count;
+  void for_each_set(const RowRun& run, Visit&& visit) const {
+    const RangeWork& range = ranges_[static_cast<size_t>(run.range)];
+    if (range.adapter == nullptr) return;
+    if (!range.mixlora() || run.set >= 0) visit(range, std::max(run.set, 0));
+    for (const PairRun& chosen : pairs(run)) visit(range, chosen.set);
   }
 
  private:
@@ -95,11 +88,6 @@ void for_each_tile(Workspace& workspace, Runs* runs, const RowList& list, int64_
       for (const RowTile& tile : tiles) visit(tile, block);
     }
   }
-}
-
-// These panels as a product's fetches take them.
-inline kernels::Fetch fetch_of(const kernels::FactorPanels& panels) {
-  return {panels.first, panels.count * panels.stride * static_cast<int64_t>(sizeof(float))};
 }
 
 }  // namespace moxie::moe

@@ -3,7 +3,7 @@
 
 #include "moe/dispatch.h"
 #include "moe/linears.h"
-#include "moe/runs.h"
+#include "moe/pending.h"
 
 namespace moxie::moe {
 

@@ -21,6 +21,7 @@ moxie_api_test(api_dtype_test dtype_test.cpp)
 moxie_api_test(api_invariance_feed_forward_test invariance_feed_forward_test.cpp machines.cpp)
 moxie_api_test(api_invariance_model_test invariance_model_test.cpp machines.cpp)
 moxie_api_test(api_sizes_test sizes_test.cpp machines.cpp)
+moxie_api_test(api_many_adapters_test many_adapters_test.cpp machines.cpp)
 moxie_api_test(api_lifetime_test lifetime_test.cpp)
 # Counts with a malloc of its own, where a sanitizer has put one already.
 if(NOT MOXIE_SANITIZE)

@@ -129,6 +129,54 @@ TEST_P(MatmulTest, AgreesWithDoublePrecision) {
   }
 }
 
+// What a product does for its caller meanwhile shows in nothing but the calls.
+TEST_P(MatmulTest, TellsHowFarItIsAndFetchesWithoutATrace) {
+  std::mt19937 generator(4);
+  for (const int64_t rows : {1, 3, 8, 16, 17, 70, 300}) {
+    SCOPED_TRACE(testing::Message() << rows << " rows");
+    const int64_t n = 200, k = 700;
+    const PackedMatrix w = packed(GetParam().dtype, random_floats(generator, n * k), n, k);
+    const Activations a(GetParam().dtype, random_rows(generator, rows, k), k, 0);
+    Matmul m;
+    m.a = a.data();
+    m.lda = a.lda();
+    m.rows = rows;
+    m.w = &w;
+    m.panel_end = w.panels();
+    m.k_begin = 0;
+    m.k_end = k;
+    const Product plain(*GetParam().kernels, GetParam().dtype, m, not_a_number);
+
+    const std::vector<float> wanted(30000);
+    std::vector<Fetch> fetches;
+    for (int64_t at = 0; at < 29000;) {
+      const int64_t count = random_between(generator, 0, 3000);
+      fetches.push_back({wanted.data() + at, count * 4});
+      at += count;
+    }
+    struct Progress {
+      int64_t done = 0, of = 0;
+    } progress;
+    m.meanwhile = {fetches.data(), static_cast<int64_t>(fetches.size()),
+                   [](void* payload, int64_t done, int64_t of) {
+                     auto& seen = *static_cast<Progress*>(payload);
+                     EXPECT_GT(done, seen.done);
+                     EXPECT_LE(done, of);
+                     EXPECT_TRUE(seen.of == 0 || seen.of == of);
+                     seen = {done, of};
+                   },
+                   &progress};
+    const Product busy(*GetParam().kernels, GetParam().dtype, m, not_a_number);
+    EXPECT_EQ(progress.done, progress.of);
+    for (int64_t row = 0; row < rows; ++row) {
+      for (int64_t column = 0; column < plain.width; ++column) {
+        ASSERT_EQ(bits_of(busy.at(row, column)), bits_of(plain.at(row, column)))
+            << "row " << row << ", column " << column;
+      }
+    }
+  }
+}
+
 TEST_P(MatmulTest, AnEmptySumIsZeroOrLeavesWhatIsThere) {
   const PackedMatrix w(GetParam().dtype, 40, 0);
   Matmul m;

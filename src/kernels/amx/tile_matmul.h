@@ -136,6 +136,9 @@ void tile_matmul(const Matmul& m) {
       }
     }
     panel += panels;
+    if (m.meanwhile.advance != nullptr) {
+      m.meanwhile.advance(m.meanwhile.payload, panel - m.panel_begin, m.panel_end - m.panel_begin);
+    }
   }
 }
 

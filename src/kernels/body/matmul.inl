@@ -63,32 +63,43 @@ struct Ahead {
   }
 };
 
-// Deals out a product's fetches to its strips, an equal share to each.
+// Deals out a product's fetches to its strips: part of one piece to each, so that after every strip as large a share
+// has been asked for as of the strips is done.
 class Fetches {
+  // So few are asked for at once.
+  static constexpr int64_t few_lines = 8;
+
  public:
-  inline Fetches(const Matmul& m, int64_t strips) : piece_(m.fetches), end_(m.fetches + m.fetch_count) {
-    int64_t lines = 0;
-    for (const Fetch* piece = piece_; piece != end_; ++piece) lines += lines_of(*piece);
-    share_ = strips > 0 ? (lines + strips - 1) / strips : 0;
+  inline Fetches(const Matmul& m, int64_t strips)
+      : piece_(m.meanwhile.fetches), end_(piece_ + m.meanwhile.fetch_count), strips_(strips) {
+    for (const Fetch* piece = piece_; piece != end_; ++piece) lines_ += lines_of(*piece);
   }
-  // What a strip of so many steps fetches: part of one piece.
   inline void deal(Ahead* ahead, int64_t steps) {
     if (piece_ == end_) return;
-    const int64_t left = lines_of(*piece_) - dealt_;
-    const int64_t lines = left < share_ ? left : share_;
-    ahead->besides = reinterpret_cast<const char*>(piece_->at) + dealt_ * 64;
-    ahead->besides_per_step = (lines * 64 + steps - 1) / steps;
+    ++strip_;
+    const int64_t left = lines_of(*piece_) - dealt_of_piece_;
+    const int64_t due = (lines_ * strip_ + strips_ - 1) / strips_ - dealt_;
+    const int64_t lines = left < due ? left : due;
+    const auto* from = reinterpret_cast<const char*>(piece_->at) + dealt_of_piece_ * 64;
+    if (lines <= few_lines) {
+      for (int64_t line = 0; line < lines; ++line) __builtin_prefetch(from + line * 64, 0, 2);
+    } else {
+      ahead->besides = from;
+      ahead->besides_per_step = (lines * 64 + steps - 1) / steps;
+    }
     dealt_ += lines;
+    dealt_of_piece_ += lines;
     if (lines < left) return;
     ++piece_;
-    dealt_ = 0;
+    dealt_of_piece_ = 0;
   }
 
  private:
   static inline int64_t lines_of(const Fetch& piece) { return (piece.bytes + 63) / 64; }
   const Fetch* piece_;
   const Fetch* end_;
-  int64_t dealt_ = 0, share_ = 0;
+  int64_t strips_, strip_ = 0;
+  int64_t lines_ = 0, dealt_ = 0, dealt_of_piece_ = 0;
 };
 
 // Where a tile reads its rows. Addresses of four rows are made of one pointer and multiples of the stride: with a
@@ -194,7 +205,8 @@ void multiply_block(const typename Product::Element* a, int64_t lda, int64_t row
   for (int64_t panel = 0; panel < panels;) {
     const bool several = together > 1 && panels - panel >= together;
     const Upcoming after = panel + 1 < panels ? Upcoming{w + (panel + 1) * panel_stride, panel_width * 4} : next;
-    const int64_t steps = length / Product::step, bytes = after.bytes_per_step * steps;
+    const int64_t steps = (length + Product::step - 1) / Product::step;
+    const int64_t bytes = after.bytes_per_step * steps;
     const Prefetch where = groups.parts > 2 ? Prefetch::kNear : Prefetch::kFar;
     for (int64_t group = 0; group < groups.parts; ++group) {
       const int64_t first = groups.begin(group), count = groups.begin(group + 1) - first;
@@ -245,12 +257,16 @@ inline void for_each_piece(const Matmul& m, int64_t most_rows_of_piece, Work wor
   if (m.k_begin >= m.k_end && !m.accumulate) clear(m);
   const Split chunks(m.rows, most_rows_of_piece);
   const int64_t group = m.rows > most_rows ? panels_in_cache : panels_for(m.rows);
+  const int64_t blocks = m.k_end > m.k_begin ? (m.k_end - 1) / block_length - m.k_begin / block_length + 1 : 0;
+  const int64_t pieces = chunks.parts * ((m.panel_end - m.panel_begin + group - 1) / group) * blocks;
+  int64_t done = 0;
   for (int64_t chunk = 0; chunk < chunks.parts; ++chunk) {
     const int64_t row = chunks.begin(chunk), rows = chunks.begin(chunk + 1) - row;
     for (int64_t panel = m.panel_begin; panel < m.panel_end; panel += group) {
       const int64_t panels = m.panel_end - panel < group ? m.panel_end - panel : group;
       for (int64_t k = m.k_begin; k < m.k_end; k = end_of_block(k, m.k_end)) {
         work(Piece{row, rows, panel, panels, k, end_of_block(k, m.k_end)});
+        if (m.meanwhile.advance != nullptr) m.meanwhile.advance(m.meanwhile.payload, ++done, pieces);
       }
     }
   }

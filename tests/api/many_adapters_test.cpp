@@ -1,0 +1,87 @@
+// Another adapter on every few rows: a tile then needs more factors than stay in a cache, and is finished while the
+// next one is multiplied. Every range must still get the bits it gets alone.
+#include <cmath>
+#include <numeric>
+
+#include "made_up_layer.h"
+
+namespace api_test {
+namespace {
+
+// Several column blocks, the last one narrow; several tiles of rows.
+constexpr int64_t hidden = 160, ffn = 300, rank = 16, rows = 300;
+constexpr int32_t experts = 8;
+constexpr int kinds = 7, adapters_of_a_kind = 6;
+
+MadeUpLayer layer_of(mox_feed_forward_kind kind, mox_dtype weights) {
+  MadeUpLayer layer({kind, hidden, ffn, weights}, 3);
+  for (int i = 0; i < adapters_of_a_kind; ++i) {
+    for (const auto adapter : {MOX_ADAPTER_LORA, MOX_ADAPTER_MIXLORA, MOX_ADAPTER_MIXLORA_DYNAMIC,
+                               MOX_ADAPTER_MIXLORA_SWITCH, MOX_ADAPTER_LORAMOE, MOX_ADAPTER_MOLA}) {
+      layer.add_adapter(adapter, rank, experts);
+    }
+    layer.add_adapter(MOX_ADAPTER_MIXLORA, rank, experts, true);
+  }
+  return layer;
+}
+
+// Ranges of 1 to 3 rows in turns with long ones, so that tiles with many factors stand beside others with few.
+std::vector<mox_range> ranges_over(const LayerOnRuntime& layer, Values& values) {
+  std::vector<mox_range> ranges;
+  for (int64_t begin = 0; begin < rows;) {
+    const bool long_one = begin >= 130 && begin < 256;
+    const int64_t end = std::min(rows, begin + (long_one ? values.between(30, 60) : values.between(1, 3)));
+    const int64_t adapter = values.between(0, static_cast<int64_t>(layer.adapters.size()));
+    const size_t last = layer.adapters.size();
+    ranges.push_back(
+        {adapter == static_cast<int64_t>(last) ? nullptr : layer.adapters[static_cast<size_t>(adapter)].get(), begin,
+         end});
+    begin = end;
+  }
+  return ranges;
+}
+
+std::vector<uint32_t> run(const LayerOnRuntime& layer, const float* input, int64_t count,
+                          const std::vector<mox_range>& ranges) {
+  std::vector<float> output(static_cast<size_t>(count * hidden));
+  const mox_batch batch = batch_of(count, input, output.data(), ranges);
+  must(mox_feed_forward_run, layer.feed_forward.get(), &batch, nullptr, nullptr);
+  return bits_of(output);
+}
+
+class ManyAdapters : public testing::TestWithParam<NamedMachine> {};
+
+TEST_P(ManyAdapters, GiveEveryRangeTheBitsItHasAlone) {
+  for (const mox_feed_forward_kind kind : {MOX_FEED_FORWARD_GATED, MOX_FEED_FORWARD_PLAIN}) {
+    for (const mox_dtype weights : {MOX_F32, MOX_BF16}) {
+      SCOPED_TRACE(testing::Message() << (kind == MOX_FEED_FORWARD_PLAIN ? "plain, " : "gated, ")
+                                      << (weights == MOX_BF16 ? "bfloat16" : "float32"));
+      const MadeUpLayer made_up = layer_of(kind, weights);
+      Values values(17);
+      const std::vector<float> input = values.floats(rows * hidden, 2);
+      for (const int32_t threads : {1, 2, 3}) {
+        const Runtime runtime = make_runtime(threads, GetParam().machine);
+        const LayerOnRuntime layer = made_up.on(runtime);
+        ASSERT_EQ(layer.adapters.size(), static_cast<size_t>(kinds * adapters_of_a_kind));
+        const std::vector<mox_range> ranges = ranges_over(layer, values);
+        const std::vector<uint32_t> together = run(layer, input.data(), rows, ranges);
+        for (const mox_range& range : ranges) {
+          const int64_t count = range.end - range.begin;
+          const std::vector<uint32_t> alone =
+              run(layer, input.data() + range.begin * hidden, count, {{range.adapter, 0, count}});
+          for (int64_t i = 0; i < count * hidden; ++i) {
+            ASSERT_EQ(together[static_cast<size_t>(range.begin * hidden + i)], alone[static_cast<size_t>(i)])
+                << threads << " threads, row " << range.begin + i / hidden << ", column " << i % hidden;
+          }
+        }
+        if (GetParam().slow()) break;
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Machines, ManyAdapters, testing::ValuesIn(machines()),
+                         [](const testing::TestParamInfo<NamedMachine>& machine) { return machine.param.name; });
+
+}  // namespace
+}  // namespace api_test
