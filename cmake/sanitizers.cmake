@@ -1,9 +1,9 @@
 if(MOXIE_SANITIZE STREQUAL "address")
   # C callers may put any int into an enumeration: that is an argument to refuse, not undefined behaviour.
-  add_compile_options(-fsanitize=address,undefined -fno-sanitize=enum -fno-sanitize-recover=all -fno-omit-frame-pointer -g)
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize=enum -fno-sanitize-recover=all -fno-omit-frame-pointer -g1)
   add_link_options(-fsanitize=address,undefined)
 elseif(MOXIE_SANITIZE STREQUAL "thread")
-  add_compile_options(-fsanitize=thread -fno-omit-frame-pointer -g)
+  add_compile_options(-fsanitize=thread -fno-omit-frame-pointer -g1)
   add_link_options(-fsanitize=thread)
 elseif(MOXIE_SANITIZE)
   message(FATAL_ERROR "MOXIE_SANITIZE is '${MOXIE_SANITIZE}': expected address, thread or nothing")
