@@ -2,7 +2,7 @@
 # The completion of an installed program offers what its help lists.
 #   completion.sh PREFIX
 set -euo pipefail
-prefix=$1
+prefix=${PREFIX:-${1:?usage: completion.sh PREFIX}}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 mkdir "$folder/model-folder"
