@@ -18,7 +18,7 @@ IFS=. read -r major minor patch <<<"$VERSION"
 for wanted in "$major.$((minor + 1))" "$((major + 1)).0" "$major.$minor.$((patch + 1))"; do
   rm -rf "$folder/wanted"
   mkdir -p "$folder/wanted"
-  printf 'cmake_minimum_required(VERSION 3.16)\nproject(wanted NONE)\nfind_package(Moxie %s CONFIG REQUIRED)\n' "$wanted" \
+  printf 'cmake_minimum_required(VERSION 3.16)\nproject(wanted C)\nfind_package(Moxie %s CONFIG REQUIRED)\n' "$wanted" \
     >"$folder/wanted/CMakeLists.txt"
   if configure -S "$folder/wanted" -B "$folder/wanted/build" >"$folder/wanted.log" 2>&1; then
     echo "Moxie $VERSION was accepted where $wanted was asked for" && exit 1

@@ -34,7 +34,7 @@ for section in NAME SYNOPSIS DESCRIPTION COMMANDS ENVIRONMENT 'EXIT STATUS' EXAM
   grep -qx "$section" "$folder/page" || { echo "the page has no section $section" && exit 1; }
 done
 # What the environment can hold is what the runtime's header says.
-for variable in $(grep -oh 'MOXIE_[A-Z]*' "$PROJECT/include/moxie/runtime.h" | grep -v '_H$' | sort -u); do
+for variable in $(grep -oh 'MOXIE_[A-Z_]*' "$PROJECT/include/moxie/runtime.h" | grep -v '_H$' | sort -u); do
   grep -qE "^ +$variable\$" "$folder/page" || { echo "the page does not explain $variable" && exit 1; }
 done
 echo "$(wc -l <"$folder/from_page") commands and options"
