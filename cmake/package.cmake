@@ -3,7 +3,7 @@
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME moxie)
 set(CPACK_PACKAGE_VENDOR "The Moxie authors")
-set(CPACK_PACKAGE_CONTACT "The Moxie authors <moxie@localhost>")
+set(CPACK_PACKAGE_CONTACT "The Moxie authors <moxie@localhost>" CACHE STRING "Who answers for the Debian packages")
 set(CPACK_PACKAGE_VERSION ${PROJECT_VERSION})
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${PROJECT_DESCRIPTION}")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
@@ -30,28 +30,25 @@ set(exactly "(= ${PROJECT_VERSION}-1)")
 
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_NAME ${library})
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_SECTION libs)
-set(CPACK_COMPONENT_LIBRARY_DESCRIPTION "${PROJECT_DESCRIPTION} (shared library)
-Runs one frozen base model under many adapters in one batch: LoRA, rsLoRA,
-DoRA, MixLoRA, LoRAMoE and MoLA, behind a stable C interface.")
+set(CPACK_COMPONENT_LIBRARY_DESCRIPTION "This is the shared library. It runs one frozen base model under many
+adapters in one batch: LoRA, rsLoRA, DoRA, MixLoRA, LoRAMoE and MoLA.")
 # Whoever links with the library depends on this version of it at least: later ones only add.
 set(control ${PROJECT_BINARY_DIR}/packaging/control)
-file(CONFIGURE OUTPUT ${control}/triggers CONTENT "activate-noawait ldconfig\n")
 file(CONFIGURE OUTPUT ${control}/shlibs
      CONTENT "libmoxie ${soversion} ${library} (>= ${PROJECT_VERSION})\n")
-set(CPACK_DEBIAN_LIBRARY_PACKAGE_CONTROL_EXTRA ${control}/triggers ${control}/shlibs)
+set(CPACK_DEBIAN_LIBRARY_PACKAGE_CONTROL_EXTRA ${control}/shlibs)
 
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libmoxie-dev)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "${library} ${exactly}")
-set(CPACK_COMPONENT_DEVELOPMENT_DESCRIPTION "${PROJECT_DESCRIPTION} (headers)
-C headers, pkg-config file and CMake package of libmoxie.")
+set(CPACK_COMPONENT_DEVELOPMENT_DESCRIPTION "These are the C headers, pkg-config file and CMake package of libmoxie.")
 
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_NAME moxie)
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_DEPENDS "${library} ${exactly}")
-set(CPACK_COMPONENT_PROGRAM_DESCRIPTION "${PROJECT_DESCRIPTION} (command line)
-Generates text, measures perplexity and speed, and shows which experts serve
-which tokens, with many adapters over one model in one batch.")
+set(CPACK_COMPONENT_PROGRAM_DESCRIPTION "This is the program. It generates text, measures perplexity and speed,
+and shows which experts serve which tokens, with many adapters over one
+model in one batch.")
 
 set(CPACK_PRE_BUILD_SCRIPTS ${PROJECT_BINARY_DIR}/packaging/finish_deb.cmake)
 configure_file(${PROJECT_SOURCE_DIR}/packaging/finish_deb.cmake.in ${PROJECT_BINARY_DIR}/packaging/finish_deb.cmake
