@@ -36,7 +36,8 @@ adapters in one batch: LoRA, rsLoRA, DoRA, MixLoRA, LoRAMoE and MoLA.")
 set(control ${PROJECT_BINARY_DIR}/packaging/control)
 file(CONFIGURE OUTPUT ${control}/shlibs
      CONTENT "libmoxie ${soversion} ${library} (>= ${PROJECT_VERSION})\n")
-set(CPACK_DEBIAN_LIBRARY_PACKAGE_CONTROL_EXTRA ${control}/shlibs)
+file(CONFIGURE OUTPUT ${control}/triggers CONTENT "activate-noawait ldconfig\n")
+set(CPACK_DEBIAN_LIBRARY_PACKAGE_CONTROL_EXTRA ${control}/shlibs ${control}/triggers)
 
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libmoxie-dev)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
