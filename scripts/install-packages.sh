@@ -16,6 +16,10 @@ packages=(
   libsentencepiece-dev # tokenizers of the command line
   libcli11-dev         # the command line's options
   libgtest-dev libgmock-dev libbenchmark-dev
+  swig                 # the raw layer of the bindings
+  default-jdk-headless junit5 # Java
+  golang-go            # Go
+  abigail-tools man-db # tests of the ABI baseline and of the manual page
 )
 case "${1:-}" in
   '') ;;
@@ -26,11 +30,17 @@ case "${1:-}" in
     ;;
 esac
 
+# Debian has no .NET: the C# binding is built where `dotnet` is found. Ubuntu has one.
+if ! command -v dotnet >/dev/null && grep -qs '^VERSION_CODENAME=noble' /etc/os-release; then
+  packages+=(dotnet-sdk-8.0)
+fi
+
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
   {
     echo "This script knows Debian 12, Ubuntu 22.04 and Ubuntu 24.04, which have apt-get; this system has not."
     echo "Install by hand: a C++20 compiler (GCC 12 is tested), CMake >= 3.25, Ninja, pkg-config, Eigen >= 3.4,"
-    echo "oneDNN 2.6 or 3.x, nlohmann-json >= 3.10, libzip, libxxhash, sentencepiece, CLI11, GoogleTest with GoogleMock."
+    echo "oneDNN 2.6 or 3.x, nlohmann-json >= 3.10, libzip, libxxhash, sentencepiece, CLI11, GoogleTest with GoogleMock;"
+    echo "for the bindings SWIG >= 4.1 and a JDK >= 17 with JUnit 5, Go >= 1.19, a .NET SDK >= 8."
     echo "Then: cmake --preset release && cmake --build --preset release && ctest --preset release"
   } >&2
   exit 1
