@@ -2,9 +2,11 @@ package io.moxie.internal;
 
 import io.moxie.NativeLibraryException;
 import java.io.IOException;
+import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 
@@ -129,13 +131,25 @@ public final class NativeLibrary {
 
   private static void open(Path file) {
     try {
+      // The virtual machine prints warnings of its own about files that are no libraries.
+      requireElf(file);
       System.load(file.toString());
-    } catch (UnsatisfiedLinkError problem) {
+    } catch (IOException | UnsatisfiedLinkError problem) {
       String reason = problem.getMessage();
       String prefix = file + ": ";
-      throw new NativeLibraryException(
-          file + " cannot be loaded: " + (reason.startsWith(prefix) ? reason.substring(prefix.length()) : reason),
-          problem);
+      while (reason.startsWith(prefix)) {
+        reason = reason.substring(prefix.length());
+      }
+      throw new NativeLibraryException(file + " cannot be loaded: " + reason, problem);
+    }
+  }
+
+  private static void requireElf(Path file) throws IOException {
+    byte[] magic = {0x7F, 'E', 'L', 'F'};
+    try (InputStream stream = Files.newInputStream(file)) {
+      if (!Arrays.equals(stream.readNBytes(magic.length), magic)) {
+        throw new IOException("it is no shared library");
+      }
     }
   }
 
