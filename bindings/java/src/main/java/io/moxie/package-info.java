@@ -22,7 +22,7 @@
  * <h2>The C library</h2>
  *
  * <p>The jar has it inside, and copies it once for each version, checked at every start, to the folder {@code moxie} in
- * the user's cache folder ({@code $XDG_CACHE_HOME}, else {@code ~/.cache}); {@code -Dmoxie.cache.dir=FOLDER} names
+ * the user's cache folder ({@code $XDG_CACHE_HOME}, else {@code $HOME/.cache}); {@code -Dmoxie.cache.dir=FOLDER} names
  * another. {@code -Dmoxie.library.path=FOLDER} takes {@code libmoxie.so} from a folder instead, and copies only the small
  * glue between it and Java where that is not there too. It needs the system's libdnnl, libzip, libxxhash, libgomp and
  * libstdc++. Where it cannot be loaded, every use throws {@link io.moxie.NativeLibraryException}. One class loader of a

@@ -13,6 +13,7 @@ import java.nio.file.attribute.BasicFileAttributes;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -33,6 +34,10 @@ class LibraryTest {
   }
 
   private Process start(String... properties) throws IOException {
+    return start(Map.of(), properties);
+  }
+
+  private static Process start(Map<String, String> environment, String... properties) throws IOException {
     List<String> command = new ArrayList<>();
     command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
     command.add("-Xcheck:jni");
@@ -43,6 +48,7 @@ class LibraryTest {
     ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true);
     builder.environment().remove("XDG_CACHE_HOME");
     builder.environment().put("MOXIE_THREADS", "1");
+    builder.environment().putAll(environment);
     return builder.start();
   }
 
@@ -126,10 +132,14 @@ class LibraryTest {
 
   @Test
   void withoutAPropertyTheUsersCacheIsUsed() throws Exception {
-    String output = probe("-Duser.home=" + temporary);
+    Path mine = Path.of("moxie").resolve(copies.getFileName()).resolve("libmoxie.so");
     assertEquals(
-        "loaded " + temporary.resolve(Path.of(".cache", "moxie")).resolve(copies.getFileName()).resolve("libmoxie.so"),
-        output);
+        "loaded " + temporary.resolve("xdg").resolve(mine),
+        output(start(Map.of("HOME", "/no/such/home", "XDG_CACHE_HOME", temporary.resolve("xdg").toString()))));
+    // A relative one is to be ignored.
+    assertEquals(
+        "loaded " + temporary.resolve(".cache").resolve(mine),
+        output(start(Map.of("HOME", temporary.toString(), "XDG_CACHE_HOME", "xdg"))));
   }
 
   @Test

@@ -86,7 +86,8 @@ class LifecycleTest {
     assertClosed("sequence", sequence::fork);
     assertClosed("sequence", () -> sequence.truncate(0));
     assertClosed("block", () -> Sequence.create(block, new SequenceOptions()));
-    assertClosed("sequence", () -> block.run(BlockStep.of(sequence, Matrix.allocate(DType.F32, 1, 192), Matrix.allocate(DType.F32, 1, 192))));
+    Matrix wide = Matrix.allocate(DType.F32, 1, block.hidden());
+    assertClosed("sequence", () -> block.run(BlockStep.of(sequence, wide, wide)));
     assertClosed("feed-forward", () -> feedForward.run(new Batch(rows, rows).base(0, 1)));
     assertClosed("adapter", adapter::describe);
     assertClosed("adapter", adapter::retain);
@@ -194,97 +195,5 @@ class LifecycleTest {
       done.set(true);
       collector.join();
     }
-  }
-
-  @Test
-  void whatIsForgottenIsFreed() throws InterruptedException {
-    for (int i = 0; i < 20; ++i) {
-      Fixtures.feedForward(runtime, 256, 512);
-    }
-    Usage before = Usage.afterCollection();
-    for (int i = 0; i < 300; ++i) {
-      // Half a megabyte of weights and more, which nobody closes.
-      Fixtures.feedForward(runtime, 256, 512);
-      if (i % 20 == 19) {
-        System.gc();
-        Thread.sleep(20);
-      }
-    }
-    Usage.assertNoGrowth(before, 64 << 20, "300 feed-forwards");
-  }
-
-  @Test
-  void tenThousandOfEachLeaveNothing() throws InterruptedException {
-    try (Model model = Fixtures.tinyLlama(runtime);
-        FeedForward base = Fixtures.feedForward(runtime, 16, 32)) {
-      Runnable each =
-          () -> {
-            Sequence sequence = Sequence.create(model);
-            sequence.fork().close();
-            sequence.close();
-            Sampler.greedy().close();
-            FeedForward feedForward = Fixtures.feedForward(runtime, 16, 32);
-            Adapter adapter = Fixtures.lora(feedForward, 1);
-            adapter.retain().close();
-            Matrix rows = Matrix.of(new float[16], 1, 16);
-            feedForward.runWithRouting(new Batch(rows, rows).range(adapter, 0, 1)).close();
-            adapter.close();
-            feedForward.close();
-            // A call that fails keeps nothing either.
-            assertThrows(
-                RuntimeException.class, () -> base.run(new Batch(rows, rows).range(adapter, 0, 1)));
-            assertThrows(RuntimeException.class, () -> base.run(new Batch(rows, rows).base(0, 2)));
-          };
-      for (int i = 0; i < 1000; ++i) {
-        each.run();
-      }
-      Usage before = Usage.afterCollection();
-      for (int i = 0; i < 10_000; ++i) {
-        each.run();
-      }
-      Usage.assertNoGrowth(before, 4 << 20, "10,000 of each");
-    }
-  }
-
-  @Test
-  void hundredsOfModelsLeaveNothing() throws InterruptedException {
-    Runnable each =
-        () -> {
-          try (Model model = Fixtures.tinyLlama(runtime);
-              Adapter adapter = Adapter.open(model, Fixtures.models().resolve("jargon-lora"));
-              Sequence sequence = Sequence.create(model);
-              MoxieFile file = MoxieFile.open(Fixtures.models().resolve("jargon-lora"))) {
-            assertTrue(file.describe().tensors() > 0);
-            model.step(Step.of(sequence, 1).under(adapter));
-          }
-        };
-    for (int i = 0; i < 20; ++i) {
-      each.run();
-    }
-    Usage before = Usage.afterCollection();
-    for (int i = 0; i < 300; ++i) {
-      each.run();
-    }
-    Usage.assertNoGrowth(before, 16 << 20, "300 models");
-  }
-
-  @Test
-  void runtimesTakeTheirThreadsWithThem() throws InterruptedException {
-    Runnable each =
-        () -> {
-          try (Runtime own = Runtime.create();
-              FeedForward feedForward = Fixtures.feedForward(own, 16, 32)) {
-            Matrix rows = Matrix.allocate(DType.F32, 1, 16);
-            feedForward.run(new Batch(rows, rows).base(0, 1));
-          }
-        };
-    for (int i = 0; i < 10; ++i) {
-      each.run();
-    }
-    Usage before = Usage.afterCollection();
-    for (int i = 0; i < 200; ++i) {
-      each.run();
-    }
-    Usage.assertNoGrowth(before, 16 << 20, "200 runtimes");
   }
 }

@@ -101,7 +101,10 @@ final class BundledNatives {
     if (xdg != null && Path.of(xdg).isAbsolute()) {
       return Path.of(xdg, "moxie");
     }
-    return Path.of(System.getProperty("user.home"), ".cache", "moxie").toAbsolutePath();
+    // Where the XDG rules look; user.home is what the password database says, and may be another folder.
+    String home = System.getenv("HOME");
+    String folder = home != null && !home.isEmpty() ? home : System.getProperty("user.home");
+    return Path.of(folder, ".cache", "moxie").toAbsolutePath();
   }
 
   private static FileAttribute<Set<PosixFilePermission>> onlyForTheOwner(String permissions) {
