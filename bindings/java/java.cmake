@@ -1,6 +1,6 @@
 # Runs a tool of the JDK on Java sources that are known only when they are there, as SWIG's are.
-#   cmake -D ROOTS="folder;folder" -D OUTPUT=folder -P java.cmake -- TOOL ARGUMENT...
-# OUTPUT is emptied first. The sources are appended to the arguments.
+#   cmake -D ROOTS="folder;folder" [-D EXCLUDE=pattern] -D OUTPUT=folder -P java.cmake -- TOOL ARGUMENT...
+# OUTPUT is emptied first. The sources, but those whose path has the pattern, are appended to the arguments.
 set(command)
 set(past_separator OFF)
 foreach(i RANGE 0 ${CMAKE_ARGC})
@@ -15,6 +15,9 @@ foreach(root ${ROOTS})
   file(GLOB_RECURSE found ${root}/*.java)
   list(APPEND sources ${found})
 endforeach()
+if(EXCLUDE)
+  list(FILTER sources EXCLUDE REGEX ${EXCLUDE})
+endif()
 if(NOT sources)
   message(FATAL_ERROR "there are no Java sources in ${ROOTS}")
 endif()

@@ -50,8 +50,11 @@ public final class Decision {
    * @throws InvalidArgumentException where the arrays do not have those lengths
    */
   public static Decision of(int rows, int routers, int experts, int places, int[] ids, float[] weights) {
-    long expected = (long) rows * routers * places;
-    if (rows < 0 || routers < 0 || places < 0 || ids.length != expected || weights.length != expected) {
+    boolean counts = rows >= 0 && routers >= 0 && places >= 0;
+    // Divided, not multiplied: three ints may be more than a long holds.
+    long pairs = (long) rows * routers;
+    boolean fits = pairs == 0 || places == 0 ? ids.length == 0 : ids.length % pairs == 0 && ids.length / pairs == places;
+    if (!counts || !fits || weights.length != ids.length) {
       throw new InvalidArgumentException(
           ids.length
               + " ids and "

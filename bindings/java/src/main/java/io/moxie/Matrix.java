@@ -358,7 +358,12 @@ public final class Matrix {
 
   private long direct(Call call, Buffer buffer) {
     call.keep(buffer);
-    return Memory.bufferAddress(buffer) + offset * width(type);
+    long address = Memory.bufferAddress(buffer) + offset * width(type);
+    if (address % width(type) != 0) {
+      throw new InvalidArgumentException(
+          "the buffer's first element is not aligned to " + width(type) + " bytes, the size of " + type);
+    }
+    return address;
   }
 
   private void copyIn(long address) {

@@ -316,6 +316,11 @@ class FeedForwardTest {
       assertTrue(refused.getMessage().contains("3"), refused.getMessage());
       assertThrows(
           InvalidArgumentException.class, () -> Decision.of(4, 1, 3, 2, new int[7], new float[8]));
+      int many = 1 << 22;
+      assertThrows(
+          InvalidArgumentException.class, () -> Decision.of(many, many, 3, many, new int[0], new float[0]));
+      assertThrows(
+          InvalidArgumentException.class, () -> Decision.of(-1, -1, 3, 2, new int[2], new float[2]));
       try (Routing none = Routing.of(Decision.none(4))) {
         assertThrows(InvalidArgumentException.class, () -> bank.run(batch, none));
       }

@@ -100,7 +100,7 @@ class MatrixTest {
   }
 
   @Test
-  void readOnlyBuffersAreNoOutputs() {
+  void buffersThatDoNotServeAreRefusedByTheCall() {
     try (Runtime runtime = Runtime.create();
         FeedForward feedForward = Fixtures.feedForward(runtime, 8, 16)) {
       FloatBuffer readOnly = direct(32).asFloatBuffer().asReadOnlyBuffer();
@@ -109,6 +109,8 @@ class MatrixTest {
       feedForward.run(new Batch(rows, output).base(0, 1));
       String message = refusal(() -> feedForward.run(new Batch(output, rows).base(0, 1)));
       assertTrue(message.contains("read-only"), message);
+      Matrix odd = Matrix.of(direct(34).position(1), DType.F32, 1, 8, 8);
+      assertTrue(refusal(() -> feedForward.run(new Batch(odd, output).base(0, 1))).contains("aligned to 4"));
     }
   }
 }

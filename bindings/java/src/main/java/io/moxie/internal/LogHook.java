@@ -1,6 +1,5 @@
 package io.moxie.internal;
 
-import java.lang.ref.Cleaner;
 import java.lang.ref.WeakReference;
 import java.nio.charset.StandardCharsets;
 import java.util.Map;
@@ -17,7 +16,6 @@ public final class LogHook {
     void line(int level, String text);
   }
 
-  private static final Cleaner CLEANER = Cleaner.create();
   private static final Map<Long, WeakReference<LogHook>> HOOKS = new ConcurrentHashMap<>();
   private static final AtomicLong NEXT = new AtomicLong(1);
 
@@ -28,7 +26,7 @@ public final class LogHook {
     this.sink = sink;
     HOOKS.put(number, new WeakReference<>(this));
     long mine = number;
-    CLEANER.register(this, () -> HOOKS.remove(mine));
+    NativeHandle.CLEANER.register(this, () -> HOOKS.remove(mine));
   }
 
   /** What the library hands back with each line. */

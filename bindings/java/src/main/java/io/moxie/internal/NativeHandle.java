@@ -10,7 +10,7 @@ import java.util.function.LongConsumer;
  * before the calls that use it are over, whoever closes it meanwhile. Closing never waits.
  */
 public final class NativeHandle {
-  private static final Cleaner CLEANER = Cleaner.create();
+  static final Cleaner CLEANER = Cleaner.create();
 
   private final State state;
   private final Cleaner.Cleanable cleanable;
