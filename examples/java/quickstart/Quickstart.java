@@ -15,6 +15,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.IntStream;
 import text.Json;
 import text.Tokenizer;
@@ -38,6 +39,7 @@ public final class Quickstart {
     Tokenizer tokenizer = new Tokenizer(models.resolve("tokenizer/tokenizer.json"));
     int[] prompt = tokenizer.encode(PROMPT);
     Object reference = Json.read(Files.readString(models.resolve("reference.json")));
+    checkTokenizer(tokenizer, reference);
 
     // float32, as the reference was measured; the default takes weights as they are stored.
     LoadOptions load = new LoadOptions().weights(Weights.F32);
@@ -90,6 +92,21 @@ public final class Quickstart {
     }
   }
 
+  private static void checkTokenizer(Tokenizer tokenizer, Object reference) {
+    for (Object text : ((Map<?, ?>) Json.at(reference, "models", "tiny-llama", "greedy")).values()) {
+      for (Object continuation : (List<?>) text) {
+        String prompt = (String) Json.at(continuation, "prompt");
+        int[] expected = ids(Json.at(continuation, "prompt_ids"));
+        check(Arrays.equals(tokenizer.encode(prompt), expected), "the reference for: " + prompt);
+        check(tokenizer.decode(expected).equals(prompt), "what was encoded: " + prompt);
+      }
+    }
+  }
+
+  private static int[] ids(Object list) {
+    return ((List<?>) list).stream().mapToInt(id -> ((Double) id).intValue()).toArray();
+  }
+
   private static int[] joined(int[] first, int[] second) {
     return IntStream.concat(Arrays.stream(first), Arrays.stream(second)).toArray();
   }
@@ -98,8 +115,7 @@ public final class Quickstart {
     List<?> continuations = (List<?>) Json.at(reference, "models", name, "greedy", "sotu");
     for (Object continuation : continuations) {
       if (Json.at(continuation, "prompt").equals(PROMPT)) {
-        List<?> ids = (List<?>) Json.at(continuation, "ids");
-        return ids.stream().limit(NEW_TOKENS).mapToInt(id -> ((Double) id).intValue()).toArray();
+        return Arrays.copyOf(ids(Json.at(continuation, "ids")), NEW_TOKENS);
       }
     }
     throw new IllegalStateException("the reference has no continuation of: " + PROMPT);
