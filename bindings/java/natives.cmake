@@ -1,0 +1,17 @@
+# Lays out the libraries as they lie in the jar, with the list that the loader checks them against.
+#   -D OUTPUT=folder -D VERSION= -D STRIP=program or empty -D LIBRARY=libmoxie -D GLUE=libmoxie_java
+file(REMOVE_RECURSE ${OUTPUT})
+file(MAKE_DIRECTORY ${OUTPUT})
+set(list "version=${VERSION}\n")
+foreach(pair "libmoxie.so|${LIBRARY}" "libmoxie_java.so|${GLUE}")
+  string(REPLACE "|" ";" pair "${pair}")
+  list(GET pair 0 name)
+  list(GET pair 1 file)
+  configure_file(${file} ${OUTPUT}/${name} COPYONLY)
+  if(STRIP)
+    execute_process(COMMAND ${STRIP} --strip-unneeded ${OUTPUT}/${name} COMMAND_ERROR_IS_FATAL ANY)
+  endif()
+  file(SHA256 ${OUTPUT}/${name} digest)
+  string(APPEND list "${name}=${digest}\n")
+endforeach()
+file(WRITE ${OUTPUT}/natives.properties "${list}")

@@ -1,0 +1,3 @@
+module com.example.greedy {
+  requires io.moxie;
+}
