@@ -174,6 +174,7 @@ Strip<Product> strip_for(int64_t wanted, bool several_panels, Prefetch where) {
   if (wanted == rows) {
     constexpr Prefetch nearest = Product::step == 2 ? Prefetch::kNear : Prefetch::kFar;
     if (several_panels) return strip<Product, Prefetch::kNone, rows, panels_at_once(rows)>;
+    if (where == Prefetch::kNone) return strip<Product, Prefetch::kNone, rows, 1>;
     return where == Prefetch::kNear ? strip<Product, nearest, rows, 1> : strip<Product, Prefetch::kFar, rows, 1>;
   }
   if constexpr (rows > 1) return strip_for<Product, rows - 1>(wanted, several_panels, where);
@@ -207,7 +208,7 @@ void multiply_block(const typename Product::Element* a, int64_t lda, int64_t row
     const Upcoming after = panel + 1 < panels ? Upcoming{w + (panel + 1) * panel_stride, panel_width * 4} : next;
     const int64_t steps = (length + Product::step - 1) / Product::step;
     const int64_t bytes = after.bytes_per_step * steps;
-    const Prefetch where = groups.parts > 2 ? Prefetch::kNear : Prefetch::kFar;
+    const Prefetch where = groups.parts == 1 ? Prefetch::kNone : groups.parts == 2 ? Prefetch::kFar : Prefetch::kNear;
     for (int64_t group = 0; group < groups.parts; ++group) {
       const int64_t first = groups.begin(group), count = groups.begin(group + 1) - first;
       const auto* upcoming = static_cast<const char*>(after.words) + bytes * group / groups.parts;
