@@ -226,7 +226,7 @@ public class LifetimeTests
     }
 
     [Fact]
-    public void DisposingUnderRunningCallsDisturbsNone()
+    public async Task DisposingUnderRunningCallsDisturbsNone()
     {
         for (var round = 0; round < 20; ++round)
         {
@@ -256,8 +256,7 @@ public class LifetimeTests
                 adapter.Dispose();
             model.Dispose();
             adapter.Dispose();
-            Task.WaitAll(workers);
-            Assert.All(workers, worker => Assert.True(worker.Result, "a worker never noticed"));
+            Assert.All(await Task.WhenAll(workers), noticed => Assert.True(noticed, "a worker never noticed"));
         }
     }
 

@@ -30,7 +30,7 @@ public partial class SurfaceTests
             SearchOption.AllDirectories).Select(File.ReadAllText));
         var used = Uses().Matches(sources).Select(match => match.Groups[1].Value).ToHashSet();
         Assert.Empty(Declared().Except(used).Except(unused.Keys));
-        Assert.Empty(unused.Keys.Where(used.Contains));
+        Assert.DoesNotContain(unused.Keys, used.Contains);
     }
 
     [Fact]
@@ -47,8 +47,8 @@ public partial class SurfaceTests
         Assert.True(fields.Count > 100, $"only {fields.Count} fields were found");
         // The exception has the status from the call itself.
         fields.Remove("mox_error_status");
-        Assert.Empty(fields.Where(field => !sources.Contains($"Raw.{field}_get(", StringComparison.Ordinal)
-            && !sources.Contains($"Raw.{field}_set(", StringComparison.Ordinal)));
+        Assert.DoesNotContain(fields, field => !sources.Contains($"Raw.{field}_get(", StringComparison.Ordinal)
+            && !sources.Contains($"Raw.{field}_set(", StringComparison.Ordinal));
     }
 
     [Theory]
