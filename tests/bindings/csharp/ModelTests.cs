@@ -122,6 +122,7 @@ public class ModelTests
         {
             Assert.Contains(folder, Assert.ThrowsAny<MoxieException>(() => Shared.Runtime.OpenModel(folder)).Message);
             Assert.Throws<MoxieNotFoundException>(() => Shared.Runtime.OpenModel(Path.Combine(folder, "nowhere")));
+            File.Copy(Path.Combine(Shared.ModelFolder("tiny-llama"), "model.safetensors"), Path.Combine(folder, "model.safetensors"));
             File.WriteAllText(Path.Combine(folder, "config.json"), "{\"model_type\": \"gpt_oss\"}");
             Assert.Contains("gpt_oss", Assert.Throws<MoxieUnsupportedException>(() => Shared.Runtime.OpenModel(folder)).Message);
             File.WriteAllText(Path.Combine(folder, "config.json"), "{");
