@@ -41,7 +41,7 @@ public class LifetimeTests
     }
 
     [Fact]
-    public void HundredsOfModelsAndTheirAdaptersLeaveNothing() => LeavesNothing(300, () =>
+    public void HundredsOfModelsAndTheirAdaptersLeaveNothing() => LeavesNothing(100, () =>
     {
         using var model = Shared.Runtime.OpenModel(Shared.ModelFolder("tiny-llama"));
         using var adapter = model.OpenAdapter(Shared.ModelFolder("jargon-lora"));
@@ -50,7 +50,7 @@ public class LifetimeTests
     }, warmUp: 20);
 
     [Fact]
-    public void RuntimesWithCallbacksLeaveNothing() => LeavesNothing(200, () =>
+    public void RuntimesWithCallbacksLeaveNothing() => LeavesNothing(70, () =>
     {
         using var runtime = new Runtime(new RuntimeOptions { Threads = 2, Log = (_, _) => { } });
         using var feedForward = runtime.OpenFeedForward(Shared.ModelFolder("tiny-llama"), 0);
@@ -76,7 +76,7 @@ public class LifetimeTests
     [Fact]
     public void WhatNobodyDisposesIsFreedByTheCollector()
     {
-        LeavesNothing(25, () =>
+        LeavesNothing(10, () =>
         {
             Forget();
             Collect();
@@ -173,9 +173,8 @@ public class LifetimeTests
         try
         {
             var before = GC.CollectionCount(2);
-            for (var i = 0; i < 50; ++i)
+            for (var i = 0; i < 50 || GC.CollectionCount(2) < before + 50; ++i)
                 Shared.SameBits(expected, Logits(adapter), "while collecting");
-            Assert.True(GC.CollectionCount(2) > before + 50, "nothing was collected meanwhile");
         }
         finally
         {
@@ -290,19 +289,24 @@ public class LifetimeTests
         Assert.Equal(done, sequence.Length);
     }
 
+    // What leaks grows in every window; what a heap does with its pages, in some.
     private static void LeavesNothing(int times, Action action, int warmUp = 500)
     {
         for (var i = 0; i < warmUp; ++i)
             action();
-        Collect();
-        var before = Process();
-        for (var i = 0; i < times; ++i)
-            action();
-        Collect();
-        var after = Process();
-        Assert.InRange(after.Kilobytes - before.Kilobytes, int.MinValue, 24 * 1024);
-        Assert.InRange(after.Threads - before.Threads, int.MinValue, 4);
-        Assert.InRange(after.Files - before.Files, int.MinValue, 4);
+        var growth = new List<(int Kilobytes, int Threads, int Files)>();
+        for (var window = 0; window < 3; ++window)
+        {
+            Collect();
+            var before = Process();
+            for (var i = 0; i < times; ++i)
+                action();
+            Collect();
+            var after = Process();
+            growth.Add((after.Kilobytes - before.Kilobytes, after.Threads - before.Threads, after.Files - before.Files));
+        }
+        Assert.True(growth.Min(window => window.Kilobytes) < 1024 && growth.Min(window => window.Threads) < 2
+            && growth.Min(window => window.Files) < 1, "each window grew: " + string.Join(", ", growth));
     }
 
     private static void Collect()
