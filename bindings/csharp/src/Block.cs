@@ -62,9 +62,9 @@ public sealed unsafe class Block : IDisposable
             (steps[index] ?? throw new ArgumentException($"steps[{index}] is null.", nameof(steps)))
                 .Write(native + index * (nint)size, Hidden, call, index);
         var slot = wanted ? call.Slot() : null;
-        var routing = new MoxieHandle(&Raw.mox_routing_free);
+        var routing = wanted ? new MoxieHandle(&Raw.mox_routing_free) : null;
         call.Check(Raw.mox_block_run(call.Hold(handle, this), native, (nuint)steps.Length, (nint)slot, call.Error));
-        if (!wanted)
+        if (routing is null)
             return null;
         routing.Take(*slot);
         return new Routing(routing, call);

@@ -109,10 +109,10 @@ public sealed unsafe class FeedForward : IDisposable
             Raw.mox_batch_output_stride_set(batch, output.Stride);
             WriteSequences(batch, (nint)begins, sequenceBegins.Length);
             var slot = wanted ? call.Slot() : null;
-            var routing = new MoxieHandle(&Raw.mox_routing_free);
+            var routing = wanted ? new MoxieHandle(&Raw.mox_routing_free) : null;
             call.Check(Raw.mox_feed_forward_run(call.Hold(handle, this), batch, Routing.Hold(plan, call), (nint)slot,
                 call.Error));
-            if (!wanted)
+            if (routing is null)
                 return null;
             routing.Take(*slot);
             return new Routing(routing, call);

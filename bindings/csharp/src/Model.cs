@@ -96,9 +96,9 @@ public sealed unsafe partial class Model : IDisposable
                 $"steps[{index}].Logits");
         }
         var slot = wanted ? call.Slot() : null;
-        var routing = new MoxieHandle(&Raw.mox_routing_free);
+        var routing = wanted ? new MoxieHandle(&Raw.mox_routing_free) : null;
         call.Check(Raw.mox_model_step(call.Hold(handle, this), native, (nuint)steps.Length, (nint)slot, call.Error));
-        if (!wanted)
+        if (routing is null)
             return null;
         routing.Take(*slot);
         return new Routing(routing, call);

@@ -84,7 +84,7 @@ public sealed class NativeLibraryTests : IDisposable
         File.WriteAllText(text, "not a library");
         var (code, output) = Run(probe, folder);
         Assert.True(code == 3, output);
-        Says(output, text + ": ");
+        Says(output, text + ": ", "file too short");
 
         File.Copy(Path.Combine(native, Wrapper), text, overwrite: true);
         (code, output) = Run(probe, text);

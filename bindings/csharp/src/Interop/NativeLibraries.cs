@@ -133,7 +133,7 @@ internal static unsafe class NativeLibraries
         }
         catch (Exception exception) when (exception is DllNotFoundException or BadImageFormatException)
         {
-            Note(tried, path, FirstLine(exception.Message));
+            Note(tried, path, Reason(exception.Message));
             return 0;
         }
     }
@@ -157,7 +157,12 @@ internal static unsafe class NativeLibraries
     private static void Note(StringBuilder tried, string path, string why) =>
         tried.Append(CultureInfo.InvariantCulture, $"\n  {path}: {why}");
 
-    private static string FirstLine(string text) => text.Split('\n', 2)[0].Trim();
+    // The first line is the runtime's general advice; what the loader said comes after it.
+    private static string Reason(string message)
+    {
+        var lines = message.Split('\n', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+        return lines.Length > 1 ? string.Join("; ", lines[1..]) : message;
+    }
 
     private static string Describe(StringBuilder tried, string? setting)
     {
