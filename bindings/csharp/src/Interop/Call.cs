@@ -25,7 +25,7 @@ internal sealed unsafe class Call : IDisposable
     /// <summary>The native object of <paramref name="handle"/>, which lives at least as long as this call.</summary>
     internal nint Hold(MoxieHandle handle, object owner)
     {
-        ObjectDisposedException.ThrowIf(handle.IsClosed, owner);
+        ObjectDisposedException.ThrowIf(handle.IsDisposed, owner);
         var added = false;
         handle.DangerousAddRef(ref added);
         (held ??= []).Add(handle);

@@ -8,6 +8,7 @@ internal sealed unsafe class MoxieHandle : SafeHandle
 {
     private readonly delegate*<nint, void> free;
     private readonly object? keep;
+    private volatile bool disposed;
 
     /// <param name="free">Gives it back.</param>
     /// <param name="keep">What must not be collected before the handle is given back.</param>
@@ -20,9 +21,20 @@ internal sealed unsafe class MoxieHandle : SafeHandle
 
     public override bool IsInvalid => handle == 0;
 
+    /// <summary>What the handle was made with, for it to live as long.</summary>
     internal object? Keep => keep;
 
+    /// <summary>Whether the user has disposed it. <see cref="SafeHandle.IsClosed"/> waits for the calls in flight: where
+    /// they overlap without end, it would never come true.</summary>
+    internal bool IsDisposed => disposed;
+
     internal void Take(nint value) => SetHandle(value);
+
+    protected override void Dispose(bool disposing)
+    {
+        disposed = true;
+        base.Dispose(disposing);
+    }
 
     protected override bool ReleaseHandle()
     {
