@@ -1,0 +1,1 @@
+global using Raw = Moxie.Interop.rawPINVOKE;
