@@ -65,6 +65,7 @@ type Error struct {
 	Message string
 }
 
+// Error is the status and the message.
 func (e *Error) Error() string { return "moxie: " + e.Status.String() + ": " + e.Message }
 
 // Is makes errors.Is(err, ErrNotFound) and its like work.
@@ -72,7 +73,10 @@ func (e *Error) Is(target error) bool { return errorOfStatus[e.Status] == target
 
 type closedError struct{ kind string }
 
-func (e *closedError) Error() string        { return "moxie: the " + e.kind + " is closed" }
+// Error names the object's type.
+func (e *closedError) Error() string { return "moxie: the " + e.kind + " is closed" }
+
+// Is makes errors.Is(err, ErrClosed) work.
 func (e *closedError) Is(target error) bool { return target == ErrClosed }
 
 func invalid(format string, arguments ...interface{}) error {

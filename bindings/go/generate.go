@@ -49,7 +49,7 @@ type Generation struct {
 }
 
 // prefillChunk bounds how long a cancellation waits for a prompt. The figures are the same however it is cut.
-const prefillChunk = 512
+const prefillChunk = 256
 
 // Generate prepares to continue a sequence; nothing is computed before the first Next.
 func (m *Model) Generate(ctx context.Context, options GenerateOptions) *Generation {
