@@ -113,9 +113,9 @@ func TestTenThousandObjectsLeaveNothing(t *testing.T) {
 
 func TestHundredsOfModelsLeaveNothing(t *testing.T) {
 	lines := int64(0)
-	steady(t, 300, 16*1024, func() {
+	steady(t, 240, 16*1024, func() {
 		over, err := moxie.NewRuntime(&moxie.RuntimeOptions{
-			Threads: 2, LogLevel: moxie.LogVerbose, Log: func(moxie.LogLevel, string) { atomic.AddInt64(&lines, 1) },
+			Threads: threads, LogLevel: moxie.LogVerbose, Log: func(moxie.LogLevel, string) { atomic.AddInt64(&lines, 1) },
 		})
 		must(t, err)
 		model, err := over.OpenModel(tinyLlama, nil)
@@ -137,7 +137,7 @@ func TestHundredsOfModelsLeaveNothing(t *testing.T) {
 // What is forgotten is freed by the collector.
 func TestForgottenObjectsLeaveNothing(t *testing.T) {
 	over := newRuntime(t)
-	steady(t, 100, 48*1024, func() {
+	steady(t, 50, 48*1024, func() {
 		model, err := over.OpenModel(tinyLlama, nil)
 		must(t, err)
 		_, err = model.OpenAdapter(models("jargon-lora"))

@@ -32,9 +32,12 @@ func must(t testing.TB, err error) {
 	}
 }
 
+// threads of the library in these tests, whose work is too small to be shared out; ctest runs others beside them.
+const threads = 1
+
 func newRuntime(t testing.TB) *moxie.Runtime {
 	t.Helper()
-	runtime, err := moxie.NewRuntime(&moxie.RuntimeOptions{Threads: 2})
+	runtime, err := moxie.NewRuntime(&moxie.RuntimeOptions{Threads: threads})
 	must(t, err)
 	t.Cleanup(func() { must(t, runtime.Close()) })
 	return runtime
