@@ -52,8 +52,8 @@ mox_status moxie_go_run(const mox_feed_forward* feed_forward, int64_t rows, cons
                         int64_t input_stride, void* output, mox_dtype output_dtype, int64_t output_stride,
                         const void* ranges, size_t range_count, const int64_t* sequence_begins, size_t sequence_count,
                         const mox_routing* plan, mox_routing** routing, mox_error* error) {
-  mox_batch batch = batch_of(rows, input, input_dtype, input_stride, ranges, range_count, sequence_begins,
-                             sequence_count);
+  mox_batch batch =
+      batch_of(rows, input, input_dtype, input_stride, ranges, range_count, sequence_begins, sequence_count);
   batch.output = output, batch.output_dtype = output_dtype, batch.output_stride = output_stride;
   return mox_feed_forward_run(feed_forward, &batch, plan, routing, error);
 }
@@ -61,8 +61,8 @@ mox_status moxie_go_run(const mox_feed_forward* feed_forward, int64_t rows, cons
 mox_status moxie_go_route(const mox_feed_forward* feed_forward, int64_t rows, const void* input, mox_dtype input_dtype,
                           int64_t input_stride, const void* ranges, size_t range_count, const int64_t* sequence_begins,
                           size_t sequence_count, mox_routing** routing, mox_error* error) {
-  const mox_batch batch = batch_of(rows, input, input_dtype, input_stride, ranges, range_count, sequence_begins,
-                                   sequence_count);
+  const mox_batch batch =
+      batch_of(rows, input, input_dtype, input_stride, ranges, range_count, sequence_begins, sequence_count);
   return mox_feed_forward_route(feed_forward, &batch, routing, error);
 }
 
