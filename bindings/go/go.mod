@@ -1,0 +1,3 @@
+module moxie.dev/go/moxie
+
+go 1.18

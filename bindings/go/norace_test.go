@@ -1,0 +1,5 @@
+//go:build !race
+
+package moxie_test
+
+const raceDetector = 0
