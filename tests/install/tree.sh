@@ -10,6 +10,10 @@ major=${SONAME##*.}
   printf '%s\n' "$LIBDIR/libmoxie.so" "$LIBDIR/libmoxie.so.$major" "$LIBDIR/libmoxie.so.$VERSION" \
     "$LIBDIR/pkgconfig/moxie.pc" "$LIBDIR"/cmake/Moxie/Moxie{Config,ConfigVersion,Targets,"Targets-$CONFIG"}.cmake \
     share/doc/moxie/LICENSE share/doc/moxie/NOTICE
+  [[ -z $JAVA ]] || printf '%s\n' share/java/moxie-"$VERSION"{.jar,-sources.jar,-javadoc.jar,.pom}
+  [[ -z $CSHARP ]] || echo "share/moxie/nuget/Moxie.$VERSION.nupkg"
+  [[ -z $GO ]] || (cd "$PROJECT/bindings/go" && find . -type f \( -name '*.go' ! -name '*_test.go' -o -name '*.[ch]' -o \
+    -name go.mod \) -printf 'share/moxie/go/%P\n')
   [[ -z $PROGRAM ]] || printf '%s\n' bin/moxie share/man/man1/moxie.1 share/bash-completion/completions/moxie
 } | sort >"$PREFIX.expected"
 (cd "$PREFIX" && find . ! -type d -printf '%P\n' | sort) >"$PREFIX.found"
