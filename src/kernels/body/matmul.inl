@@ -287,9 +287,57 @@ inline float* output_of(const Matmul& m, const Piece& piece) {
   return m.c + piece.row * m.ldc + (piece.panel - m.panel_begin) * panel_width;
 }
 
+// One strip of rows along the whole of k: where memory is the limit, as little as possible stands between two blocks.
+template <class Product, int rows, int panels>
+void stream(const Matmul& m, const typename Product::Word* w, int64_t panel_stride, float* c) {
+  constexpr int vectors = vectors_at_once(rows);
+  const auto* a = static_cast<const typename Product::Element*>(m.a);
+  for (int64_t k = m.k_begin; k < m.k_end;) {
+    const int64_t end = end_of_block(k, m.k_end);
+    for (int first = 0; first < vectors_per_panel; first += vectors) {
+      tile<Product, Prefetch::kNone, rows, panels, vectors>(a, m.lda, end - k, w + first * lanes, panel_stride,
+                                                            c + first * lanes, m.ldc, m.accumulate || k > m.k_begin,
+                                                            Ahead{});
+    }
+    a += end - k;
+    w += (end - k) / Product::step * panel_width;
+    k = end;
+  }
+}
+
+template <class Product>
+using Stream = void (*)(const Matmul&, const typename Product::Word*, int64_t, float*);
+
+template <class Product, int rows = most_rows>
+Stream<Product> stream_for(int64_t wanted, bool several_panels) {
+  if (wanted == rows) return several_panels ? stream<Product, rows, panels_at_once(rows)> : stream<Product, rows, 1>;
+  if constexpr (rows > 1) return stream_for<Product, rows - 1>(wanted, several_panels);
+  return nullptr;
+}
+
+// For few rows. All of a panel's k at once: there are no other rows to share it with.
+template <class Product>
+void multiply_streaming(const Matmul& m, PanelAt<typename Product::Word> panel_at) {
+  const int64_t together = panels_for(m.rows);
+  for (int64_t panel = m.panel_begin; panel < m.panel_end;) {
+    const bool several = together > 1 && m.panel_end - panel >= together;
+    const auto* w = panel_at(*m.w, panel, m.k_begin);
+    const int64_t panel_stride = several ? panel_at(*m.w, panel + 1, m.k_begin) - w : 0;
+    stream_for<Product>(m.rows, several)(m, w, panel_stride, m.c + (panel - m.panel_begin) * panel_width);
+    panel += several ? together : 1;
+    if (m.meanwhile.advance != nullptr) {
+      m.meanwhile.advance(m.meanwhile.payload, panel - m.panel_begin, m.panel_end - m.panel_begin);
+    }
+  }
+}
+
 // For products that take `a` and the weights as they lie.
 template <class Product>
 void multiply(const Matmul& m, PanelAt<typename Product::Word> panel_at) {
+  if (m.rows > 0 && m.rows <= most_rows && m.k_begin < m.k_end) {
+    multiply_streaming<Product>(m, panel_at);
+    return;
+  }
   const int64_t strips_of_rows = (m.rows + most_rows - 1) / most_rows;
   const int64_t blocks = (m.k_end - m.k_begin + block_length - 1) / block_length;
   Fetches fetches(m, strips_of_rows * (m.panel_end - m.panel_begin) * blocks);
