@@ -226,6 +226,11 @@ inline int64_t end_of_block(int64_t k, int64_t k_end) {
   return end < k_end ? end : k_end;
 }
 
+// Blocks of k that a product has a part of.
+inline int64_t blocks_of(const Matmul& m) {
+  return m.k_end > m.k_begin ? (m.k_end - 1) / block_length - m.k_begin / block_length + 1 : 0;
+}
+
 void clear(const Matmul& m) {
   for (int64_t row = 0; row < m.rows; ++row) {
     for (int64_t j = 0; j < (m.panel_end - m.panel_begin) * panel_width; ++j) m.c[row * m.ldc + j] = 0;
@@ -258,8 +263,7 @@ inline void for_each_piece(const Matmul& m, int64_t most_rows_of_piece, Work wor
   if (m.k_begin >= m.k_end && !m.accumulate) clear(m);
   const Split chunks(m.rows, most_rows_of_piece);
   const int64_t group = m.rows > most_rows ? panels_in_cache : panels_for(m.rows);
-  const int64_t blocks = m.k_end > m.k_begin ? (m.k_end - 1) / block_length - m.k_begin / block_length + 1 : 0;
-  const int64_t pieces = chunks.parts * ((m.panel_end - m.panel_begin + group - 1) / group) * blocks;
+  const int64_t pieces = chunks.parts * ((m.panel_end - m.panel_begin + group - 1) / group) * blocks_of(m);
   int64_t done = 0;
   for (int64_t chunk = 0; chunk < chunks.parts; ++chunk) {
     const int64_t row = chunks.begin(chunk), rows = chunks.begin(chunk + 1) - row;
@@ -339,8 +343,7 @@ void multiply(const Matmul& m, PanelAt<typename Product::Word> panel_at) {
     return;
   }
   const int64_t strips_of_rows = (m.rows + most_rows - 1) / most_rows;
-  const int64_t blocks = (m.k_end - m.k_begin + block_length - 1) / block_length;
-  Fetches fetches(m, strips_of_rows * (m.panel_end - m.panel_begin) * blocks);
+  Fetches fetches(m, strips_of_rows * (m.panel_end - m.panel_begin) * blocks_of(m));
   for_each_piece(m, rows_in_cache, [&](const Piece& piece) {
     const auto* a = static_cast<const typename Product::Element*>(m.a) + piece.row * m.lda + (piece.k - m.k_begin);
     const auto* w = panel_at(*m.w, piece.panel, piece.k);
