@@ -45,7 +45,8 @@ struct Matmul {
   int64_t k_begin = 0, k_end = 0;
   float* c = nullptr;  // [rows][ldc], ldc >= (panel_end - panel_begin) * 32
   int64_t ldc = 0;
-  bool accumulate = false;  // c += instead of c =
+  bool accumulate = false;      // c += instead of c =
+  const void* after = nullptr;  // what the caller will multiply by next, where it knows: asked for towards the end
   Meanwhile meanwhile;
 };
 

@@ -85,7 +85,7 @@ void run_head(const Context& context, const Decoder& decoder, const float* x, in
     const Span span = part(index % row_tiles, row_tile, rows);
     const Span columns = part(index / row_tiles, panel_tile, panels);
     float* tile = scratch + worker * tile_floats;
-    moe::multiply(context, rounded, decoder.head.weight, span, columns, tile, column_block);
+    moe::multiply(context, rounded, decoder.head.weight, span, columns, {tile, column_block});
     const int64_t first = columns.begin * kernels::panel_width;
     const int64_t width = std::min(columns.end * kernels::panel_width, decoder.head.out()) - first;
     for (int64_t i = 0; i < span.size(); ++i) {

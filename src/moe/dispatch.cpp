@@ -88,7 +88,7 @@ Entries make_entries(Workspace& workspace, const FeedForward& feed_forward, std:
 }
 
 HiddenRows make_hidden_rows(Workspace& workspace, const FeedForward& feed_forward, std::span<const RangeWork> ranges,
-                            const Entries& entries, int64_t rows) {
+                            const Entries& entries) {
   const auto experts = static_cast<int64_t>(feed_forward.experts.size());
   HiddenRows hidden;
   int64_t count = entries.count;
@@ -136,16 +136,6 @@ HiddenRows make_hidden_rows(Workspace& workspace, const FeedForward& feed_forwar
       }
     }
     hidden.begin_of[e + 1] = at;
-  }
-
-  if (!hidden.identity) {
-    hidden.combine_begin = workspace.take_zeroed<int64_t>(rows + 1);
-    hidden.combine = workspace.take<int64_t>(count);
-    for (int64_t q = 0; q < count; ++q) ++hidden.combine_begin[hidden.row[q] + 1];
-    for (int64_t row = 0; row < rows; ++row) hidden.combine_begin[row + 1] += hidden.combine_begin[row];
-    auto* next = workspace.take<int64_t>(rows);
-    std::copy_n(hidden.combine_begin, rows, next);
-    for (int64_t q = 0; q < count; ++q) hidden.combine[next[hidden.row[q]]++] = q;
   }
   return hidden;
 }

@@ -51,12 +51,10 @@ struct HiddenRows {
   int32_t* range = nullptr;          // [count]
   int32_t* set = nullptr;            // [count] the pair's expert, or -1
   float* bias_weight = nullptr;      // [count] with what weight the down projection's bias counts
-  bool identity = false;             // h row i is row i of the call: nothing is to be combined
-  int64_t* combine_begin = nullptr;  // [rows + 1] not identity: h rows of each row of the call, ascending ...
-  int64_t* combine = nullptr;        // ... [count]
+  bool identity = false;             // h row i is row i of the call: nothing is to be added up
 };
 
 HiddenRows make_hidden_rows(Workspace& workspace, const FeedForward& feed_forward, std::span<const RangeWork> ranges,
-                            const Entries& entries, int64_t rows);
+                            const Entries& entries);
 
 }  // namespace moxie::moe

@@ -1,5 +1,6 @@
-// Stage 3: y = sum over experts of W2 h + B2 z2, for a tile of h rows and a block of hidden columns.
+// Stage 3: y = sum over experts of W2 h + B2 z2, for a block of hidden columns, tile of h rows after tile of h rows.
 #include <algorithm>
+#include <array>
 
 #include "moe/stages.h"
 
@@ -9,47 +10,56 @@ namespace {
 // Rows are h rows.
 struct Tile : RowTile {
   Span panels{0, 0};
+  float* product = nullptr;  // [row_tile][column_block]
 };
 
-// y: the first row of the run.
-void adapt(const Stages& s, const Runs& runs, const Tile& tile, const RowRun& run, float* y, int64_t ldy) {
+// The columns of y that a tile is about.
+Span columns_of(const Stages& s, Span panels) {
+  return {panels.begin * kernels::panel_width, std::min(panels.end * kernels::panel_width, s.base.hidden)};
+}
+
+// product: the first row of the run.
+void adapt(const Stages& s, const Runs& runs, const Tile& tile, const RowRun& run, float* product) {
   const RangeWork& range = s.ranges[static_cast<size_t>(run.range)];
   if (range.down == nullptr) return;
   const LoraInput& input = range.down_input;
   const auto add = [&](int32_t set, int64_t z_row, int64_t count, const LoraRows& rows) {
     add_lora(s.context, *range.down, set, input.z + z_row * input.ldz, input.ldz, count, tile.panels, rows);
   };
+  const LoraRows in_place = LoraRows::in_place(product, column_block);
   if (!range.mixlora()) {
-    add(0, run.first_row, run.rows.size(), LoraRows::in_place(y, ldy));
+    add(0, run.first_row, run.rows.size(), in_place);
   } else if (run.set >= 0) {
-    add(run.set, run.rows.begin - s.hidden.first_pair_of[run.range], run.rows.size(), LoraRows::in_place(y, ldy));
+    add(run.set, run.rows.begin - s.hidden.first_pair_of[run.range], run.rows.size(), in_place);
   } else {
     // Each expert's addition, in ascending order.
     for (const PairRun& chosen : runs.pairs(run)) {
       const int32_t* rows = range.pairs.row + chosen.pairs.begin;
-      add(chosen.set, chosen.pairs.begin, chosen.pairs.size(), {y, ldy, rows, y, ldy, rows, run.first_row});
+      add(chosen.set, chosen.pairs.begin, chosen.pairs.size(),
+          {product, column_block, rows, product, column_block, rows, run.first_row});
     }
   }
 }
 
-void add_bias(const Stages& s, const Tile& tile, Span rows, float* y, int64_t ldy) {
+void add_bias(const Stages& s, const Tile& tile, Span rows, float* product) {
   const Linear& down = s.base.experts[static_cast<size_t>(tile.expert)].down;
   if (down.bias.empty()) return;
-  const int64_t first = tile.panels.begin * kernels::panel_width;
-  const int64_t columns = std::min(tile.panels.end * kernels::panel_width, s.base.hidden) - first;
+  const Span columns = columns_of(s, tile.panels);
+  const float* bias = down.bias.data() + columns.begin;
   for (int64_t q = rows.begin; q < rows.end; ++q) {
-    float* row = y + (q - rows.begin) * ldy;
+    float* row = product + (q - rows.begin) * column_block;
     const float weight = s.hidden.bias_weight[q];
-    for (int64_t c = 0; c < columns; ++c) row[c] += weight * down.bias[static_cast<size_t>(first + c)];
+    for (int64_t c = 0; c < columns.size(); ++c) row[c] += weight * bias[c];
   }
 }
 
 // A row over a switch router's capacity keeps its input, weighted.
-void add_overflow(const Stages& s, const RangeWork& range, int64_t row, Span columns, float* y) {
+void add_overflow(const Stages& s, const RangeWork& range, int64_t row, Span columns) {
   if (range.pairs.overflow_weight == nullptr) return;
   const float weight = range.pairs.overflow_weight[row - range.begin];
   if (weight == 0.0F) return;
   const float* x = s.call.x + row * s.call.ldx;
+  float* y = s.call.y + row * s.call.ldy;
   for (int64_t c = columns.begin; c < columns.end; ++c) y[c] += weight * x[c];
 }
 
@@ -61,30 +71,55 @@ void for_each_factor(const Runs& runs, const Tile& tile, const RowRun& run, Visi
   });
 }
 
-// Where the products go.
-struct Output {
-  float* y;
-  int64_t ldy;
-  [[nodiscard]] float* at(const Tile& tile, int64_t row) const {
-    return y + row * ldy + tile.panels.begin * kernels::panel_width;
+// Before the first tile adds to these columns. A row over capacity has no h rows there to add.
+void begin_sums(const Stages& s, Span columns) {
+  for (int64_t row = 0; row < s.call.rows; ++row) {
+    std::fill_n(s.call.y + row * s.call.ldy + columns.begin, columns.size(), 0.0F);
   }
-};
-
-void run_rows(const Stages& s, const Runs& runs, const Tile& tile, const RowRun& run, const Output& out) {
-  float* y = out.at(tile, run.rows.begin);
-  adapt(s, runs, tile, run, y, out.ldy);
-  add_bias(s, tile, run.rows, y, out.ldy);
+  for (const RangeWork& range : s.ranges) {
+    for (int64_t i = 0; i < range.rows; ++i) add_overflow(s, range, range.begin + i, columns);
+  }
 }
 
-void combine(const Stages& s, const float* y, int64_t ldy, Span rows) {
-  for (int64_t row = rows.begin; row < rows.end; ++row) {
-    float* out = s.call.y + row * s.call.ldy;
-    std::fill_n(out, s.base.hidden, 0.0F);
-    for (int64_t i = s.hidden.combine_begin[row]; i < s.hidden.combine_begin[row + 1]; ++i) {
-      const float* part_of_row = y + s.hidden.combine[i] * ldy;
-      for (int64_t c = 0; c < s.base.hidden; ++c) out[c] += part_of_row[c];
+void run_rows(const Stages& s, const Runs& runs, const Tile& tile, const RowRun& run) {
+  float* product = tile.product + (run.rows.begin - tile.rows.begin) * column_block;
+  adapt(s, runs, tile, run, product);
+  add_bias(s, tile, run.rows, product);
+  const Span columns = columns_of(s, tile.panels);
+  for (int64_t q = run.rows.begin; q < run.rows.end; ++q, product += column_block) {
+    const int64_t row = s.hidden.row[q];
+    float* y = s.call.y + row * s.call.ldy + columns.begin;
+    if (s.hidden.identity) {
+      std::copy_n(product, columns.size(), y);
+      add_overflow(s, s.ranges[static_cast<size_t>(run.range)], row, columns);
+    } else {
+      for (int64_t c = 0; c < columns.size(); ++c) y[c] += product[c];
     }
   }
+}
+
+// Columns of y, and the tiles that make them, one after another.
+struct Task {
+  Span panels{0, 0};
+  Span tiles{0, 0};
+};
+
+// Where rows of y are sums over experts, one task makes all of a sum, so that it is always added up in the same order.
+// Tasks become smaller towards the end, or the last would be waited for.
+std::pmr::vector<Task> make_tasks(const Stages& s, int64_t tiles) {
+  auto tasks = s.context.workspace.list<Task>();
+  const int64_t panels = s.base.experts.front().down.weight.panels();
+  for (int64_t begin = 0; begin < panels;) {
+    const int64_t share = s.hidden.identity ? panel_tile : (panels - begin) / (2 * s.context.team.size());
+    const Span columns{begin, std::min(begin + std::clamp<int64_t>(share, 1, panel_tile), panels)};
+    if (s.hidden.identity) {
+      for (int64_t i = 0; i < tiles; ++i) tasks.push_back({columns, {i, i + 1}});
+    } else {
+      tasks.push_back({columns, {0, tiles}});
+    }
+    begin = columns.end;
+  }
+  return tasks;
 }
 
 }  // namespace
@@ -92,50 +127,42 @@ void combine(const Stages& s, const float* y, int64_t ldy, Span rows) {
 void run_down(const Stages& s) {
   Workspace& workspace = s.context.workspace;
   Runs runs(workspace, s.ranges);
-  auto tiles = workspace.list<Tile>();
-  const int64_t panels = s.base.experts.front().down.weight.panels();
   const RowList rows_of_h{static_cast<int64_t>(s.base.experts.size()), s.hidden.begin_of, s.hidden.row, s.hidden.range,
                           s.hidden.set};
-  for_each_tile(workspace, &runs, rows_of_h, divide_up(panels, panel_tile), [&](const RowTile& rows, int64_t block) {
-    tiles.push_back({rows, part(block, panel_tile, panels)});
-  });
-  Output out{s.call.y, s.call.ldy};
-  if (!s.hidden.identity) {
-    out.ldy = row_stride(s.base.hidden, sizeof(float));
-    out.y = workspace.take<float>(s.hidden.count * out.ldy);
-  }
+  const auto tiles = row_tiles(workspace, &runs, rows_of_h);
+  const auto tasks = make_tasks(s, static_cast<int64_t>(tiles.size()));
   const auto factors = [&runs](const Tile& tile, const RowRun& run, auto&& visit) {
     for_each_factor(runs, tile, run, visit);
   };
-  const auto finish = [&](const Tile& tile, const RowRun& run) { run_rows(s, runs, tile, run, out); };
+  const auto finish = [&](const Tile& tile, const RowRun& run) { run_rows(s, runs, tile, run); };
   auto* last = last_tiles<Tile>(s.context, runs, tiles, factors);
-  s.context.team.run(static_cast<int64_t>(tiles.size()), [&](int64_t index, int worker) {
-    const Tile& tile = tiles[static_cast<size_t>(index)];
-    const kernels::PackedMatrix& weight = s.base.experts[static_cast<size_t>(tile.expert)].down.weight;
-    const auto product = [&](Pending& pending, auto&& work) {
-      pending.finish_during(pending.size(), work, [&](const kernels::Meanwhile& meanwhile) {
-        multiply(s.context, s.h, weight, tile.rows, tile.panels, out.at(tile, tile.rows.begin), out.ldy, meanwhile);
-      });
-    };
-    last[worker].advance(tile, runs, factors, product, finish);
-  });
-  s.context.team.run(s.context.team.size(), [&](int64_t worker, int) { last[worker].finish(finish); });
-
-  const int64_t rows = s.call.rows;
-  const bool overflow = std::any_of(s.ranges.begin(), s.ranges.end(),
-                                    [](const RangeWork& range) { return range.pairs.overflow_weight != nullptr; });
-  if (s.hidden.identity && !overflow) return;
-  constexpr int64_t combine_rows = 8;
-  s.context.team.run(divide_up(rows, combine_rows), [&](int64_t index, int) {
-    const Span span = part(index, combine_rows, rows);
-    if (!s.hidden.identity) combine(s, out.y, out.ldy, span);
-    if (!overflow) return;
-    for (const RangeWork& range : s.ranges) {
-      for (int64_t row = std::max(span.begin, range.begin); row < std::min(span.end, range.begin + range.rows); ++row) {
-        add_overflow(s, range, row, {0, s.base.hidden}, s.call.y + row * s.call.ldy);
-      }
+  // Of the tile that is multiplied, and of the last one where that is unfinished.
+  auto* products = workspace.take<std::array<float*, 2>>(s.context.team.size());
+  for (int i = 0; i < s.context.team.size(); ++i) {
+    for (float*& product : products[i]) product = workspace.take<float>(row_tile * column_block);
+  }
+  const auto weight = [&](int64_t tile) -> const kernels::PackedMatrix& {
+    return s.base.experts[static_cast<size_t>(tiles[static_cast<size_t>(tile)].expert)].down.weight;
+  };
+  const auto count = static_cast<int64_t>(tasks.size());
+  s.context.team.run(count, [&](int64_t index, int worker) {
+    const Task& task = tasks[static_cast<size_t>(index)];
+    if (!s.hidden.identity) begin_sums(s, columns_of(s, task.panels));
+    for (int64_t i = task.tiles.begin; i < task.tiles.end; ++i) {
+      const Tile tile{tiles[static_cast<size_t>(i)], task.panels, products[worker][0]};
+      const Task& later = tasks[static_cast<size_t>(std::min(index + s.context.team.size(), count - 1))];
+      const void* after = i + 1 < task.tiles.end ? weight(i + 1).panel(task.panels.begin)
+                                                 : weight(later.tiles.begin).panel(later.panels.begin);
+      const auto product = [&](Pending& pending, auto&& work) {
+        pending.finish_during(pending.size(), work, [&](const kernels::Meanwhile& meanwhile) {
+          multiply(s.context, s.h, weight(i), tile.rows, tile.panels, {tile.product, column_block, after}, meanwhile);
+        });
+      };
+      if (last[worker].advance(tile, runs, factors, product, finish))
+        std::swap(products[worker][0], products[worker][1]);
     }
   });
+  s.context.team.run(s.context.team.size(), [&](int64_t worker, int) { last[worker].finish(finish); });
 }
 
 }  // namespace moxie::moe

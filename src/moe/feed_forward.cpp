@@ -201,7 +201,7 @@ void run_feed_forward(const Context& context, const FeedForward& base, const Fee
     for (RangeWork& range : ranges) make_down_input(workspace, base, &range);
     Stages stages{context, base, call, ranges, {}, {}, rounded, {}};
     stages.entries = make_entries(workspace, base, ranges, call.rows);
-    stages.hidden = make_hidden_rows(workspace, base, ranges, stages.entries, call.rows);
+    stages.hidden = make_hidden_rows(workspace, base, ranges, stages.entries);
     if (stages.entries.gathered) stages.x = gather(context, stages.entries, rounded, dtype, base.hidden);
     run_gate_up(stages);
     finish_down_inputs(stages);

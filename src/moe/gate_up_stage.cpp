@@ -177,17 +177,51 @@ void run_rows(const Stages& s, const Runs& runs, const Tile& tile, const RowRun&
   }
 }
 
+// after: the weights that the worker will read next.
 template <typename Work>
-void multiply_during(const Stages& s, const Tile& tile, Pending& pending, Work&& work) {
+void multiply_during(const Stages& s, const Tile& tile, const void* after, Pending& pending, Work&& work) {
   const Expert& expert = s.base.experts[static_cast<size_t>(tile.expert)];
-  const int64_t first = s.base.gated ? pending.size() / 2 : pending.size();
-  pending.finish_during(first, work, [&](const kernels::Meanwhile& meanwhile) {
-    multiply(s.context, s.x, expert.gate.weight, tile.rows, tile.panels, tile.gate, column_block, meanwhile);
-  });
-  if (!s.base.gated) return;
-  pending.finish_during(pending.size(), work, [&](const kernels::Meanwhile& meanwhile) {
-    multiply(s.context, s.x, expert.up.weight, tile.rows, tile.panels, tile.up, column_block, meanwhile);
-  });
+  const auto during = [&](int64_t end, const kernels::PackedMatrix& weight, float* to, const void* next) {
+    pending.finish_during(end, work, [&](const kernels::Meanwhile& meanwhile) {
+      multiply(s.context, s.x, weight, tile.rows, tile.panels, {to, column_block, next}, meanwhile);
+    });
+  };
+  if (!s.base.gated) {
+    during(pending.size(), expert.gate.weight, tile.gate, after);
+    return;
+  }
+  during(pending.size() / 2, expert.gate.weight, tile.gate, expert.up.weight.panel(tile.panels.begin));
+  during(pending.size(), expert.up.weight, tile.up, after);
+}
+
+Tile tile_of(const Stages& s, const RowTile& rows, int64_t block) {
+  Tile tile{rows};
+  tile.block = block;
+  tile.panels = part(block, panel_tile, s.base.experts.front().gate.weight.panels());
+  tile.first = block * column_block;
+  tile.width = tile.panels.size() * kernels::panel_width;
+  tile.columns = std::min(tile.width, s.base.ffn - tile.first);
+  return tile;
+}
+
+struct Task {
+  int32_t tile, block;
+};
+
+// Expert by expert, and in an expert block by block, so that its weights are read once.
+std::pmr::vector<Task> make_tasks(const Stages& s, std::span<const RowTile> tiles) {
+  auto tasks = s.context.workspace.list<Task>();
+  const int64_t blocks = divide_up(s.base.experts.front().gate.weight.panels(), panel_tile);
+  tasks.reserve(tiles.size() * static_cast<size_t>(blocks));
+  for (size_t begin = 0; begin < tiles.size();) {
+    size_t end = begin + 1;
+    while (end < tiles.size() && tiles[end].expert == tiles[begin].expert) ++end;
+    for (int64_t block = 0; block < blocks; ++block) {
+      for (size_t i = begin; i < end; ++i) tasks.push_back({static_cast<int32_t>(i), static_cast<int32_t>(block)});
+    }
+    begin = end;
+  }
+  return tasks;
 }
 
 // One worker's memory.
@@ -214,19 +248,10 @@ void run_gate_up(Stages& s) {
   s.h = {workspace.take<std::byte>(s.hidden.count * stride * element), stride};
 
   Runs runs(workspace, s.ranges);
-  auto tiles = workspace.list<Tile>();
-  const int64_t panels = s.base.experts.front().gate.weight.panels();
   const RowList entries{static_cast<int64_t>(s.base.experts.size()), s.entries.begin_of, s.entries.row, s.entries.range,
                         nullptr};
-  for_each_tile(workspace, &runs, entries, divide_up(panels, panel_tile), [&](const RowTile& rows, int64_t block) {
-    Tile tile{rows};
-    tile.block = block;
-    tile.panels = part(block, panel_tile, panels);
-    tile.first = block * column_block;
-    tile.width = tile.panels.size() * kernels::panel_width;
-    tile.columns = std::min(tile.width, s.base.ffn - tile.first);
-    tiles.push_back(tile);
-  });
+  const auto tiles = row_tiles(workspace, &runs, entries);
+  const auto tasks = make_tasks(s, tiles);
   const auto factors = [&runs](const Tile& tile, const RowRun& run, auto&& visit) {
     for_each_factor(runs, tile, run, visit);
   };
@@ -237,10 +262,18 @@ void run_gate_up(Stages& s) {
     for (float*& memory : buffers[i].gate_up) memory = workspace.take<float>(2 * tile_floats);
     buffers[i].others = workspace.take<float>(4 * tile_floats);
   }
-  s.context.team.run(static_cast<int64_t>(tiles.size()), [&](int64_t index, int worker) {
-    Tile tile = tiles[static_cast<size_t>(index)];
+  const auto count = static_cast<int64_t>(tasks.size());
+  const auto weight = [&](const Task& task) -> const kernels::PackedMatrix& {
+    return s.base.experts[static_cast<size_t>(tiles[static_cast<size_t>(task.tile)].expert)].gate.weight;
+  };
+  s.context.team.run(count, [&](int64_t index, int worker) {
+    const Task& task = tasks[static_cast<size_t>(index)];
+    Tile tile = tile_of(s, tiles[static_cast<size_t>(task.tile)], task.block);
     buffers[worker].lend(&tile);
-    const auto products = [&](Pending& pending, auto&& work) { multiply_during(s, tile, pending, work); };
+    // Tasks are taken in turns, more or less.
+    const Task& later = tasks[static_cast<size_t>(std::min(index + s.context.team.size(), count - 1))];
+    const void* after = weight(later).panel(later.block * panel_tile);
+    const auto products = [&](Pending& pending, auto&& work) { multiply_during(s, tile, after, pending, work); };
     if (last[worker].advance(tile, runs, factors, products, finish)) {
       std::swap(buffers[worker].gate_up[0], buffers[worker].gate_up[1]);
     }

@@ -7,11 +7,10 @@ namespace moxie::moe {
 namespace {
 
 // Adds bias to `rows` rows of a tile that holds columns from `first` on.
-void add_bias(const std::vector<float>& bias, int64_t first, int64_t width, int64_t rows, float* tile, int64_t ld) {
+void add_bias(const std::vector<float>& bias, int64_t first, int64_t columns, int64_t rows, float* tile) {
   if (bias.empty()) return;
-  const int64_t columns = std::min(width, static_cast<int64_t>(bias.size()) - first);
   for (int64_t i = 0; i < rows; ++i) {
-    for (int64_t c = 0; c < columns; ++c) tile[i * ld + c] += bias[static_cast<size_t>(first + c)];
+    for (int64_t c = 0; c < columns; ++c) tile[i * column_block + c] += bias[static_cast<size_t>(first + c)];
   }
 }
 
@@ -36,8 +35,9 @@ void round_rows(const Context& context, const ProductInput& input, DType dtype, 
 }
 
 void multiply(const Context& context, const ProductInput& x, const kernels::PackedMatrix& weight, Span rows,
-              Span panels, float* c, int64_t ldc, const kernels::Meanwhile& meanwhile) {
+              Span panels, const ProductOutput& output, const kernels::Meanwhile& meanwhile) {
   kernels::Matmul call;
+  call.after = output.after;
   call.meanwhile = meanwhile;
   call.a =
       static_cast<const std::byte*>(x.rows) + static_cast<size_t>(rows.begin * x.stride) * element_size(weight.dtype());
@@ -47,8 +47,8 @@ void multiply(const Context& context, const ProductInput& x, const kernels::Pack
   call.panel_begin = panels.begin;
   call.panel_end = panels.end;
   call.k_end = weight.k();
-  call.c = c;
-  call.ldc = ldc;
+  call.c = output.c;
+  call.ldc = output.ldc;
   context.matmul(weight.dtype(), call);
 }
 
@@ -119,15 +119,17 @@ void run_linears(const Context& context, const float* x, int64_t ldx, int64_t ro
       }
     }
   }
-  context.team.run(static_cast<int64_t>(tiles.size()), [&](int64_t index, int) {
+  // A tile is made in memory of the worker's own: rows of y are too far apart for the first-level cache.
+  auto* products = workspace.take<float>(context.team.size() * row_tile * column_block);
+  context.team.run(static_cast<int64_t>(tiles.size()), [&](int64_t index, int worker) {
     const Tile& tile = tiles[static_cast<size_t>(index)];
-    const LinearJob& job = jobs[static_cast<size_t>(tile.job)];
+    const Linear& linear = *jobs[static_cast<size_t>(tile.job)].linear;
     const int64_t first = tile.panel_begin * kernels::panel_width;
-    const int64_t width = (tile.panel_end - tile.panel_begin) * kernels::panel_width;
-    float* y = job.y + tile.row_begin * job.ldy + first;
+    const int64_t columns = std::min(tile.panel_end * kernels::panel_width, linear.out()) - first;
+    float* product = products + worker * row_tile * column_block;
 
-    multiply(context, rounded, job.linear->weight, {tile.row_begin, tile.row_end}, {tile.panel_begin, tile.panel_end},
-             y, job.ldy);
+    multiply(context, rounded, linear.weight, {tile.row_begin, tile.row_end}, {tile.panel_begin, tile.panel_end},
+             {product, column_block});
     for (size_t r = 0; r < ranges.size(); ++r) {
       const LoraInput& input = inputs[r * jobs.size() + static_cast<size_t>(tile.job)];
       if (!input.any()) continue;
@@ -135,9 +137,14 @@ void run_linears(const Context& context, const float* x, int64_t ldx, int64_t ro
       const int64_t end = std::min(tile.row_end, ranges[r].end);
       if (begin >= end) continue;
       add_lora(context, *input.sets, 0, input.z + (begin - input.begin) * input.ldz, input.ldz, end - begin,
-               {tile.panel_begin, tile.panel_end}, LoraRows::in_place(y + (begin - tile.row_begin) * job.ldy, job.ldy));
+               {tile.panel_begin, tile.panel_end},
+               LoraRows::in_place(product + (begin - tile.row_begin) * column_block, column_block));
     }
-    add_bias(job.linear->bias, first, width, tile.row_end - tile.row_begin, y, job.ldy);
+    add_bias(linear.bias, first, columns, tile.row_end - tile.row_begin, product);
+    const LinearJob& job = jobs[static_cast<size_t>(tile.job)];
+    for (int64_t row = tile.row_begin; row < tile.row_end; ++row, product += column_block) {
+      std::copy_n(product, columns, job.y + row * job.ldy + first);
+    }
   });
 }
 

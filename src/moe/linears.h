@@ -21,8 +21,8 @@ struct LinearJob {
   const Linear* linear;
   const char* name;
   SetsOf sets;
-  float* y;     // [rows][ldy]
-  int64_t ldy;  // at least out() padded to 32
+  float* y;  // [rows][ldy]
+  int64_t ldy;
 };
 
 // y = x W^T + bias under each range's adapter, for several linears of one input. x: [rows][ldx] float32.
@@ -37,9 +37,15 @@ struct ProductInput {
 };
 ProductInput product_input(Workspace& workspace, DType dtype, const float* x, int64_t ldx, int64_t rows,
                            int64_t columns);
+// Where a product goes, and the weights that will be read after its own, or NULL.
+struct ProductOutput {
+  float* c;
+  int64_t ldc;
+  const void* after = nullptr;
+};
 // c[i][..] = row (rows.begin + i) of x times the columns of `panels` of the linear's weight, bias not included.
 void multiply(const Context& context, const ProductInput& x, const kernels::PackedMatrix& weight, Span rows,
-              Span panels, float* c, int64_t ldc, const kernels::Meanwhile& meanwhile = {});
+              Span panels, const ProductOutput& output, const kernels::Meanwhile& meanwhile = {});
 // Fills what product_input has made room for (nothing to do for float32).
 void round_rows(const Context& context, const ProductInput& input, DType dtype, const float* x, int64_t ldx,
                 int64_t columns, Span rows);

@@ -117,13 +117,13 @@ struct LastTile {
 
 // One for each worker, with room for any of the tiles.
 template <typename Tile, typename Factors>
-LastTile<Tile>* last_tiles(const Context& context, const Runs& runs, std::span<const Tile> tiles, Factors&& factors) {
+LastTile<Tile>* last_tiles(const Context& context, const Runs& runs, std::span<const RowTile> tiles,
+                           Factors&& factors) {
   int64_t most_runs = 0, most_factors = 0;
-  for (const Tile& tile : tiles) {
-    if (tile.panels.begin != 0) continue;  // the other blocks of these rows need no more
+  for (const RowTile& tile : tiles) {
     int64_t count = 0;
     for (const RowRun& run : runs.rows(tile.runs)) {
-      factors(tile, run, [&count](const kernels::FactorPanels&) { ++count; });
+      factors(Tile{tile}, run, [&count](const kernels::FactorPanels&) { ++count; });
     }
     most_runs = std::max(most_runs, tile.runs.size());
     most_factors = std::max(most_factors, count);

@@ -71,23 +71,7 @@ struct RowTile {
   Span runs{0, 0};
 };
 
-// Cuts the list into tiles of rows and calls visit(tile, block) for each of them and each block of columns: expert by
-// expert, and in an expert block by block, so that its weights are read once.
-template <typename Visit>
-void for_each_tile(Workspace& workspace, Runs* runs, const RowList& list, int64_t blocks, Visit&& visit) {
-  auto tiles = workspace.list<RowTile>();
-  for (int64_t expert = 0; expert < list.experts; ++expert) {
-    const int64_t begin = list.begin_of[expert], count = list.begin_of[expert + 1] - begin;
-    tiles.clear();
-    for (int64_t t = 0; t < divide_up(count, row_tile); ++t) {
-      const Span rows = part(t, row_tile, count);
-      const Span in_list{begin + rows.begin, begin + rows.end};
-      tiles.push_back({expert, in_list, runs->add(list.row, list.range, list.set, in_list)});
-    }
-    for (int64_t block = 0; block < blocks; ++block) {
-      for (const RowTile& tile : tiles) visit(tile, block);
-    }
-  }
-}
+// The list in tiles of rows, expert after expert.
+std::pmr::vector<RowTile> row_tiles(Workspace& workspace, Runs* runs, const RowList& list);
 
 }  // namespace moxie::moe

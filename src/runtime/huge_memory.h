@@ -1,4 +1,4 @@
-// Memory for weights: large, read by every call, so on 2 MiB pages.
+// Large memory that every call reads, so on 2 MiB pages.
 #pragma once
 
 #include <cstddef>

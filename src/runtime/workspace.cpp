@@ -8,18 +8,18 @@ namespace {
 
 constexpr size_t alignment_of_chunks = 64;
 
-void free_chunk(std::byte* memory) { ::operator delete[](memory, std::align_val_t{alignment_of_chunks}); }
+std::shared_ptr<std::byte> chunk_memory(size_t bytes) {
+  if (bytes >= huge_page) return huge_memory(bytes);
+  auto* memory = static_cast<std::byte*>(::operator new[](bytes, std::align_val_t{alignment_of_chunks}));
+  return {memory, [](std::byte* own) { ::operator delete[](own, std::align_val_t{alignment_of_chunks}); }};
+}
 
 }  // namespace
 
-Workspace::~Workspace() {
-  for (const Chunk& chunk : chunks_) free_chunk(chunk.memory);
-}
-
 void Workspace::add_chunk(size_t bytes) {
+  if (bytes >= huge_page) bytes = (bytes + huge_page - 1) / huge_page * huge_page;
   chunks_.reserve(chunks_.size() + 1);
-  auto* memory = static_cast<std::byte*>(::operator new[](bytes, std::align_val_t{alignment_of_chunks}));
-  chunks_.push_back({memory, bytes});
+  chunks_.push_back({chunk_memory(bytes), bytes});
 }
 
 void* Workspace::do_allocate(size_t bytes, size_t alignment) {
@@ -29,7 +29,7 @@ void* Workspace::do_allocate(size_t bytes, size_t alignment) {
       const size_t begin = (used_ + alignment - 1) / alignment * alignment;
       if (begin <= chunks_[current_].size && bytes <= chunks_[current_].size - begin) {
         used_ = begin + bytes;
-        return chunks_[current_].memory + begin;
+        return chunks_[current_].memory.get() + begin;
       }
       if (current_ + 1 < chunks_.size()) {
         ++current_;
@@ -50,7 +50,6 @@ void Workspace::reset() {
   if (chunks_.size() < 2) return;
   // One chunk that holds what several did: the same call next time walks straight through it.
   const size_t total = bytes();
-  for (const Chunk& chunk : chunks_) free_chunk(chunk.memory);
   chunks_.clear();
   try {
     add_chunk(total);

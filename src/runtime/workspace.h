@@ -4,18 +4,22 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <memory_resource>
 #include <vector>
+
+#include "runtime/huge_memory.h"
 
 namespace moxie {
 
 // An arena. Everything taken is given back at once by reset(), after which the same batch takes no memory from the
-// system. Only the thread that owns it takes (the executor's, for a call); tasks use what was taken for them.
+// system. Only the thread that owns it takes (the executor's, for a call); tasks use what was taken for them. Chunks
+// of 2 MiB and more are on huge pages: rows of a batch stand so far apart that on small ones each has a page of its
+// own, and a tile of them more pages than a core remembers.
 class Workspace final : public std::pmr::memory_resource {
  public:
   // smallest_chunk: bytes taken from the system at a time, at least.
-  explicit Workspace(size_t smallest_chunk = size_t{1} << 20) : smallest_chunk_(smallest_chunk) {}
-  ~Workspace() override;
+  explicit Workspace(size_t smallest_chunk = huge_page) : smallest_chunk_(smallest_chunk) {}
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
 
@@ -50,7 +54,7 @@ class Workspace final : public std::pmr::memory_resource {
 
  private:
   struct Chunk {
-    std::byte* memory;
+    std::shared_ptr<std::byte> memory;
     size_t size;
   };
   void* do_allocate(size_t bytes, size_t alignment) override;

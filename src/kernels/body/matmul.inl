@@ -277,14 +277,14 @@ inline void for_each_piece(const Matmul& m, int64_t most_rows_of_piece, Work wor
   }
 }
 
-// What is read after a piece; behind the last, itself.
+// What is read after a piece; behind the last, what the caller says, or itself.
 template <class Word>
 inline Upcoming words_after(const Matmul& m, const Piece& piece, PanelAt<Word> panel_at) {
   constexpr int64_t row_of_words = panel_width * 4;
   if (piece.k_end < m.k_end) return {panel_at(*m.w, piece.panel, piece.k_end), row_of_words};
   const int64_t next = piece.panel + piece.panels;
   if (next < m.panel_end) return {panel_at(*m.w, next, m.k_begin), row_of_words};
-  return {panel_at(*m.w, piece.panel, piece.k), row_of_words};
+  return {m.after != nullptr ? m.after : panel_at(*m.w, piece.panel, piece.k), row_of_words};
 }
 
 inline float* output_of(const Matmul& m, const Piece& piece) {
