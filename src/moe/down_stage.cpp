@@ -10,7 +10,8 @@ namespace {
 // Rows are h rows.
 struct Tile : RowTile {
   Span panels{0, 0};
-  float* product = nullptr;  // [row_tile][column_block]
+  float* product = nullptr;  // [rows][width()]
+  [[nodiscard]] int64_t width() const { return panels.size() * kernels::panel_width; }
 };
 
 // The columns of y that a tile is about.
@@ -26,7 +27,7 @@ void adapt(const Stages& s, const Runs& runs, const Tile& tile, const RowRun& ru
   const auto add = [&](int32_t set, int64_t z_row, int64_t count, const LoraRows& rows) {
     add_lora(s.context, *range.down, set, input.z + z_row * input.ldz, input.ldz, count, tile.panels, rows);
   };
-  const LoraRows in_place = LoraRows::in_place(product, column_block);
+  const LoraRows in_place = LoraRows::in_place(product, tile.width());
   if (!range.mixlora()) {
     add(0, run.first_row, run.rows.size(), in_place);
   } else if (run.set >= 0) {
@@ -36,7 +37,7 @@ void adapt(const Stages& s, const Runs& runs, const Tile& tile, const RowRun& ru
     for (const PairRun& chosen : runs.pairs(run)) {
       const int32_t* rows = range.pairs.row + chosen.pairs.begin;
       add(chosen.set, chosen.pairs.begin, chosen.pairs.size(),
-          {product, column_block, rows, product, column_block, rows, run.first_row});
+          {product, tile.width(), rows, product, tile.width(), rows, run.first_row});
     }
   }
 }
@@ -47,7 +48,7 @@ void add_bias(const Stages& s, const Tile& tile, Span rows, float* product) {
   const Span columns = columns_of(s, tile.panels);
   const float* bias = down.bias.data() + columns.begin;
   for (int64_t q = rows.begin; q < rows.end; ++q) {
-    float* row = product + (q - rows.begin) * column_block;
+    float* row = product + (q - rows.begin) * tile.width();
     const float weight = s.hidden.bias_weight[q];
     for (int64_t c = 0; c < columns.size(); ++c) row[c] += weight * bias[c];
   }
@@ -82,11 +83,11 @@ void begin_sums(const Stages& s, Span columns) {
 }
 
 void run_rows(const Stages& s, const Runs& runs, const Tile& tile, const RowRun& run) {
-  float* product = tile.product + (run.rows.begin - tile.rows.begin) * column_block;
+  float* product = tile.product + (run.rows.begin - tile.rows.begin) * tile.width();
   adapt(s, runs, tile, run, product);
   add_bias(s, tile, run.rows, product);
   const Span columns = columns_of(s, tile.panels);
-  for (int64_t q = run.rows.begin; q < run.rows.end; ++q, product += column_block) {
+  for (int64_t q = run.rows.begin; q < run.rows.end; ++q, product += tile.width()) {
     const int64_t row = s.hidden.row[q];
     float* y = s.call.y + row * s.call.ldy + columns.begin;
     if (s.hidden.identity) {
@@ -106,18 +107,25 @@ struct Task {
 
 // Where rows of y are sums over experts, one task makes all of a sum, so that it is always added up in the same order.
 // Tasks become smaller towards the end, or the last would be waited for.
-std::pmr::vector<Task> make_tasks(const Stages& s, int64_t tiles) {
+std::pmr::vector<Task> make_tasks(const Stages& s, std::span<const RowTile> tiles) {
   auto tasks = s.context.workspace.list<Task>();
+  const auto count = static_cast<int64_t>(tiles.size());
   const int64_t panels = s.base.experts.front().down.weight.panels();
-  for (int64_t begin = 0; begin < panels;) {
-    const int64_t share = s.hidden.identity ? panel_tile : (panels - begin) / (2 * s.context.team.size());
-    const Span columns{begin, std::min(begin + std::clamp<int64_t>(share, 1, panel_tile), panels)};
-    if (s.hidden.identity) {
-      for (int64_t i = 0; i < tiles; ++i) tasks.push_back({columns, {i, i + 1}});
-    } else {
-      tasks.push_back({columns, {0, tiles}});
+  if (s.hidden.identity) {
+    for (int64_t block = 0; block < divide_up(panels, panel_tile); ++block) {
+      for (int64_t i = 0; i < count; ++i) tasks.push_back({part(block, panel_tile, panels), {i, i + 1}});
     }
-    begin = columns.end;
+    return tasks;
+  }
+  const bool few =
+      std::all_of(tiles.begin(), tiles.end(), [](const RowTile& tile) { return tile.rows.size() <= few_rows; });
+  const int64_t threads = s.context.team.size();
+  const int64_t most = few ? panels_of_few_rows : panel_tile;
+  const int64_t least = few ? std::clamp<int64_t>(panels / (4 * threads), 1, panel_tile) : 1;
+  for (int64_t begin = 0; begin < panels;) {
+    const int64_t share = std::clamp((panels - begin) / (2 * threads), least, most);
+    tasks.push_back({{begin, std::min(begin + share, panels)}, {0, count}});
+    begin = tasks.back().panels.end;
   }
   return tasks;
 }
@@ -130,12 +138,13 @@ void run_down(const Stages& s) {
   const RowList rows_of_h{static_cast<int64_t>(s.base.experts.size()), s.hidden.begin_of, s.hidden.row, s.hidden.range,
                           s.hidden.set};
   const auto tiles = row_tiles(workspace, &runs, rows_of_h);
-  const auto tasks = make_tasks(s, static_cast<int64_t>(tiles.size()));
+  const auto tasks = make_tasks(s, tiles);
   const auto factors = [&runs](const Tile& tile, const RowRun& run, auto&& visit) {
     for_each_factor(runs, tile, run, visit);
   };
   const auto finish = [&](const Tile& tile, const RowRun& run) { run_rows(s, runs, tile, run); };
   auto* last = last_tiles<Tile>(s.context, runs, tiles, factors);
+  static_assert(few_rows * panels_of_few_rows <= row_tile * panel_tile);
   // Of the tile that is multiplied, and of the last one where that is unfinished.
   auto* products = workspace.take<std::array<float*, 2>>(s.context.team.size());
   for (int i = 0; i < s.context.team.size(); ++i) {
@@ -155,7 +164,7 @@ void run_down(const Stages& s) {
                                                  : weight(later.tiles.begin).panel(later.panels.begin);
       const auto product = [&](Pending& pending, auto&& work) {
         pending.finish_during(pending.size(), work, [&](const kernels::Meanwhile& meanwhile) {
-          multiply(s.context, s.h, weight(i), tile.rows, tile.panels, {tile.product, column_block, after}, meanwhile);
+          multiply(s.context, s.h, weight(i), tile.rows, tile.panels, {tile.product, tile.width(), after}, meanwhile);
         });
       };
       if (last[worker].advance(tile, runs, factors, product, finish))

@@ -202,7 +202,11 @@ void run_feed_forward(const Context& context, const FeedForward& base, const Fee
     Stages stages{context, base, call, ranges, {}, {}, rounded, {}};
     stages.entries = make_entries(workspace, base, ranges, call.rows);
     stages.hidden = make_hidden_rows(workspace, base, ranges, stages.entries);
-    if (stages.entries.gathered) stages.x = gather(context, stages.entries, rounded, dtype, base.hidden);
+    if (call.rows == 1) {
+      stages.x.single = true;
+    } else if (stages.entries.gathered) {
+      stages.x = gather(context, stages.entries, rounded, dtype, base.hidden);
+    }
     run_gate_up(stages);
     finish_down_inputs(stages);
     if (!only_route) run_down(stages);

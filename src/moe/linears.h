@@ -33,7 +33,8 @@ void run_linears(const Context& context, const float* x, int64_t ldx, int64_t ro
 // Rows of x as the weights' dtype wants them: x itself for float32, else rounded and padded copies.
 struct ProductInput {
   void* rows = nullptr;
-  int64_t stride = 0;  // elements
+  int64_t stride = 0;   // elements
+  bool single = false;  // there is one row, and it is every row
 };
 ProductInput product_input(Workspace& workspace, DType dtype, const float* x, int64_t ldx, int64_t rows,
                            int64_t columns);

@@ -14,6 +14,11 @@ constexpr int64_t row_tile = 128;                                    // rows of 
 constexpr int64_t panel_tile = 4;                                    // panels of one task
 constexpr int64_t column_block = panel_tile * kernels::panel_width;  // columns of one task
 
+// So few rows take less time to multiply than their weights take to come: long stretches of memory matter more than
+// sums that stay in cache.
+constexpr int64_t few_rows = 8;
+constexpr int64_t panels_of_few_rows = 16;
+
 constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
 constexpr int64_t padded(int64_t columns) { return round_up(columns, kernels::panel_width); }

@@ -2,6 +2,7 @@
 
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "runtime/error.h"
@@ -51,9 +52,9 @@ void Executor::start() {
 }
 
 void Executor::submit(Call call, void* body) {
-  Job job;
-  job.call = call;
-  job.body = body;
+  static thread_local const auto done = std::make_shared<std::atomic<uint32_t>>(0);
+  done->store(0, std::memory_order_relaxed);
+  Job job{call, body, done, nullptr, nullptr};
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!started_) start();
@@ -65,16 +66,16 @@ void Executor::submit(Call call, void* body) {
     last_ = &job;
   }
   arrived_.notify_one();
-  std::unique_lock<std::mutex> lock(job.mutex);
-  job.finished.wait(lock, [&job] { return job.done; });
+  done->wait(0, std::memory_order_acquire);
   if (job.failure) std::rethrow_exception(job.failure);
 }
 
 void Executor::serve() {
   for (;;) {
     Job* job = nullptr;
-    // Who has just had a step often comes with the next at once; to be woken takes longer than that.
-    spin_until([this] { return first_.load(std::memory_order_acquire) != nullptr; });
+    // Who has just had a step often comes with the next at once; to be woken takes longer than that. But where the team
+    // has all cores, it is on one of them that the caller must run first.
+    spin_until([this] { return first_.load(std::memory_order_acquire) != nullptr; }, std::this_thread::yield);
     {
       std::unique_lock<std::mutex> lock(mutex_);
       arrived_.wait(lock, [this] { return stop_ || first_.load() != nullptr; });
@@ -88,10 +89,10 @@ void Executor::serve() {
       job->failure = std::current_exception();
     }
     workspace_.reset();
-    // The caller may be gone as soon as it sees `done`, so it is told while it cannot look.
-    const std::lock_guard<std::mutex> lock(job->mutex);
-    job->done = true;
-    job->finished.notify_one();
+    team_.rest();
+    const std::shared_ptr<std::atomic<uint32_t>> done = std::move(job->done);
+    done->store(1, std::memory_order_release);
+    done->notify_one();
   }
 }
 

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <thread>
 
@@ -35,11 +36,10 @@ class Executor {
   struct Job {
     Call call;
     void* body;
+    // What the caller sleeps on. Its own, because the job is gone as soon as the caller sees that it is done.
+    std::shared_ptr<std::atomic<uint32_t>> done;
     std::exception_ptr failure;
-    bool done = false;
     Job* next = nullptr;  // in the queue
-    std::mutex mutex;
-    std::condition_variable finished;
   };
 
   void submit(Call call, void* body);

@@ -14,18 +14,23 @@ inline void relax() {
 // A wait shorter than this is cheaper spun than slept; a longer one would burn a core that callers could use.
 constexpr auto spin_time = std::chrono::microseconds(30);
 
-// Whether done() came true in that time.
-template <typename Done>
-bool spin_until(Done&& done) {
+// Whether done() came true in that time. pause() is called between looks.
+template <typename Done, typename Pause>
+bool spin_until(Done&& done, Pause&& pause) {
   if (done()) return true;
   const auto end = std::chrono::steady_clock::now() + spin_time;
   do {
     for (int i = 0; i < 32; ++i) {
       if (done()) return true;
-      relax();
+      pause();
     }
   } while (std::chrono::steady_clock::now() < end);
   return done();
+}
+
+template <typename Done>
+bool spin_until(Done&& done) {
+  return spin_until(done, relax);
 }
 
 }  // namespace moxie

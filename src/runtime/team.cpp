@@ -2,6 +2,8 @@
 
 #include <omp.h>
 
+#include <thread>
+
 #include "runtime/spin.h"
 
 // The thread sanitizer's own functions, there only in a program that runs under it. A program may be checked while this
@@ -83,7 +85,10 @@ void Team::start(MasterCall call, void* body) {
 void Team::wait_for_phases(int worker) {
   uint32_t seen = 0;
   for (;;) {
-    if (!spin_until([&] { return epoch_.load(std::memory_order_acquire) != seen; })) epoch_.wait(seen);
+    const auto begun = [&] { return epoch_.load(std::memory_order_acquire) != seen; };
+    // Between the phases of a call a core that is given away comes back too late.
+    const auto pause = [&] { resting_.load(std::memory_order_relaxed) ? std::this_thread::yield() : relax(); };
+    if (!spin_until(begun, pause)) epoch_.wait(seen);
     seen = epoch_.load(std::memory_order_acquire);
     if (stop_.load()) return;
     work(worker);
@@ -136,6 +141,7 @@ void Team::phase(TaskCall call, void* body, int64_t count) {
     const uint64_t number = (ticket_.load(std::memory_order_relaxed) >> 32) + 1;
     tell_released(&ticket_);
     ticket_.store(number << 32 | static_cast<uint64_t>(count), std::memory_order_release);
+    resting_.store(false, std::memory_order_relaxed);
     epoch_.fetch_add(1, std::memory_order_release);
     epoch_.notify_all();
     work(0);

@@ -39,6 +39,9 @@ class Team {
     phase([](void* body, int64_t index, int worker) { (*static_cast<Plain*>(body))(index, worker); }, &task, count);
   }
 
+  // Until the next run(): threads that wait make room for whoever wants their core. Only from inside live().
+  void rest() { resting_.store(true, std::memory_order_relaxed); }
+
  private:
   using MasterCall = void (*)(void*);
   using TaskCall = void (*)(void*, int64_t, int);
@@ -67,6 +70,7 @@ class Team {
   alignas(64) std::atomic<uint64_t> ticket_{0};
   alignas(64) std::atomic<int32_t> unfinished_{0};
   alignas(64) std::atomic<uint32_t> epoch_{0};
+  std::atomic<bool> resting_{true};
   std::atomic<bool> stop_{false};
   std::atomic<int32_t> living_{0};
 };

@@ -156,5 +156,17 @@ TEST(Executor, ServesEveryCallerThatWaits) {
   }
 }
 
+// A caller's stack and its thread may be gone before the executor has finished telling it. (Under a sanitizer this
+// shows.)
+TEST(Executor, CallersMayEndAsSoonAsTheyAreServed) {
+  Executor executor(threads(2));
+  std::atomic<int> served{0};
+  constexpr int callers = 300;
+  for (int i = 0; i < callers; ++i) {
+    std::thread([&] { executor.run([&](Team&, Workspace&) { ++served; }); }).join();
+  }
+  EXPECT_EQ(served, callers);
+}
+
 }  // namespace
 }  // namespace moxie

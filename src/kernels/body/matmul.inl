@@ -122,9 +122,10 @@ struct RowsAt {
   }
 };
 
+// From panel to panel: panel_stride in the weights, c_stride in c.
 template <class Product, Prefetch where, int rows, int panels, int vectors>
 inline void tile(const typename Product::Element* a, int64_t lda, int64_t length, const typename Product::Word* w,
-                 int64_t panel_stride, float* c, int64_t ldc, bool accumulate, Ahead ahead) {
+                 int64_t panel_stride, float* c, int64_t ldc, int64_t c_stride, bool accumulate, Ahead ahead) {
   static_assert(rows <= 8);
   constexpr int columns = panels * vectors;
   Floats sum[rows][columns] = {};
@@ -148,7 +149,7 @@ inline void tile(const typename Product::Element* a, int64_t lda, int64_t length
   for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 16
     for (int j = 0; j < columns; ++j) {
-      float* to = c + r * ldc + j / vectors * panel_width + j % vectors * lanes;
+      float* to = c + r * ldc + j / vectors * c_stride + j % vectors * lanes;
       store(to, accumulate ? load(to) + sum[r][j] : sum[r][j]);
     }
   }
@@ -165,7 +166,7 @@ void strip(const typename Product::Element* a, int64_t lda, int64_t length, cons
   constexpr int vectors = vectors_at_once(rows);
   for (int first = 0; first < vectors_per_panel; first += vectors) {
     tile<Product, where, rows, panels, vectors>(a, lda, length, w + first * lanes, panel_stride, c + first * lanes, ldc,
-                                                accumulate, ahead);
+                                                panel_width, accumulate, ahead);
   }
 }
 
@@ -293,15 +294,15 @@ inline float* output_of(const Matmul& m, const Piece& piece) {
 
 // One strip of rows along the whole of k: where memory is the limit, as little as possible stands between two blocks.
 template <class Product, int rows, int panels>
-void stream(const Matmul& m, const typename Product::Word* w, int64_t panel_stride, float* c) {
+void stream(const Matmul& m, const typename Product::Word* w, int64_t panel_stride, float* c, int64_t c_stride) {
   constexpr int vectors = vectors_at_once(rows);
   const auto* a = static_cast<const typename Product::Element*>(m.a);
   for (int64_t k = m.k_begin; k < m.k_end;) {
     const int64_t end = end_of_block(k, m.k_end);
     for (int first = 0; first < vectors_per_panel; first += vectors) {
       tile<Product, Prefetch::kNone, rows, panels, vectors>(a, m.lda, end - k, w + first * lanes, panel_stride,
-                                                            c + first * lanes, m.ldc, m.accumulate || k > m.k_begin,
-                                                            Ahead{});
+                                                            c + first * lanes, m.ldc, c_stride,
+                                                            m.accumulate || k > m.k_begin, Ahead{});
     }
     a += end - k;
     w += (end - k) / Product::step * panel_width;
@@ -310,7 +311,7 @@ void stream(const Matmul& m, const typename Product::Word* w, int64_t panel_stri
 }
 
 template <class Product>
-using Stream = void (*)(const Matmul&, const typename Product::Word*, int64_t, float*);
+using Stream = void (*)(const Matmul&, const typename Product::Word*, int64_t, float*, int64_t);
 
 template <class Product, int rows = most_rows>
 Stream<Product> stream_for(int64_t wanted, bool several_panels) {
@@ -319,20 +320,22 @@ Stream<Product> stream_for(int64_t wanted, bool several_panels) {
   return nullptr;
 }
 
-// For few rows. All of a panel's k at once: there are no other rows to share it with.
+// For few rows. All of a panel's k at once: there are no other rows to share it with. Panels that run side by side are
+// half of them apart, so that each stream of weights goes on where its last panel ended.
 template <class Product>
 void multiply_streaming(const Matmul& m, PanelAt<typename Product::Word> panel_at) {
-  const int64_t together = panels_for(m.rows);
-  for (int64_t panel = m.panel_begin; panel < m.panel_end;) {
-    const bool several = together > 1 && m.panel_end - panel >= together;
-    const auto* w = panel_at(*m.w, panel, m.k_begin);
-    const int64_t panel_stride = several ? panel_at(*m.w, panel + 1, m.k_begin) - w : 0;
-    stream_for<Product>(m.rows, several)(m, w, panel_stride, m.c + (panel - m.panel_begin) * panel_width);
-    panel += several ? together : 1;
-    if (m.meanwhile.advance != nullptr) {
-      m.meanwhile.advance(m.meanwhile.payload, panel - m.panel_begin, m.panel_end - m.panel_begin);
-    }
-  }
+  const int64_t panels = m.panel_end - m.panel_begin;
+  const int64_t half = panels_for(m.rows) > 1 ? panels / 2 : 0;
+  int64_t done = 0;
+  const auto run = [&](int64_t panel, int64_t together) {
+    const auto* w = panel_at(*m.w, m.panel_begin + panel, m.k_begin);
+    const int64_t stride = together > 1 ? panel_at(*m.w, m.panel_begin + panel + half, m.k_begin) - w : 0;
+    stream_for<Product>(m.rows, together > 1)(m, w, stride, m.c + panel * panel_width, half * panel_width);
+    done += together;
+    if (m.meanwhile.advance != nullptr) m.meanwhile.advance(m.meanwhile.payload, done, panels);
+  };
+  for (int64_t panel = 0; panel < half; ++panel) run(panel, 2);
+  for (int64_t panel = 2 * half; panel < panels; ++panel) run(panel, 1);
 }
 
 // For products that take `a` and the weights as they lie.
