@@ -60,7 +60,7 @@ void expect_same_bits(const std::vector<float>& found, const std::vector<float>&
 
 TEST_P(InvarianceTest, AnyRowsInAnyOrderGiveTheSameBits) {
   std::mt19937 generator(11);
-  for (const auto& [n, k] : std::vector<std::pair<int64_t, int64_t>>{{130, 97}, {200, 256}, {97, 801}, {33, 1}}) {
+  for (const auto& [n, k] : std::vector<std::pair<int64_t, int64_t>>{{130, 97}, {200, 256}, {97, 1090}, {33, 1}}) {
     const Setting setting(GetParam().dtype, n, k, generator);
     const auto whole = setting.product(GetParam(), all_rows(), 0, setting.w.panels(), 0);
     std::vector<size_t> order = all_rows();

@@ -1,11 +1,13 @@
 // c = a * w^T over bfloat16 panels by tiles: the same body for the instructions and for their emulation.
 //
-// A row of c comes from its own row of a by the same instructions in the same order, however many rows there are: the
-// sums stay in tiles along the whole of k, 32 products at a time.
+// A row of c comes from its own row of a by the same instructions in the same order, however many rows there are: its
+// sums go along the whole of k, 32 products at a time. Where they wait in memory between two blocks of k they keep
+// every bit.
 #pragma once
 
 #include <algorithm>
 
+#include "kernels/amx/ahead.h"
 #include "kernels/amx/tiles.h"
 #include "kernels/kernels.h"
 
@@ -13,28 +15,39 @@ namespace moxie::kernels::amx {
 
 constexpr int64_t panel_row_bytes = panel_width * 2 * static_cast<int64_t>(sizeof(bfloat16));  // of two k
 constexpr int64_t step_elements = panel_width * tile_k;                                        // of a panel, 32 k
-constexpr int64_t rows_at_once = 2 * tile_rows;
+constexpr int64_t step_bytes = step_elements * static_cast<int64_t>(sizeof(bfloat16));
+constexpr int64_t most_rows = 2 * tile_rows;  // of a block
 
-// Rows [0, rows) of a against one panel or two, sums in tiles 0 .. 3.
-struct TileBlock {
-  const bfloat16* a;
-  int64_t lda;
-  int64_t rows;
-  int64_t steps;
-  const bfloat16* w[2];   // panels, from k_begin
-  const bfloat16* ahead;  // what is read next: fetched meanwhile
-  float* c;
-  int64_t ldc;
-  bool accumulate;
+// Steps of k that make a piece. Where blocks of rows share weights, a piece of a panel fits the first-level cache
+// beside the rows that stream past it; where they do not, it is only how far ahead memory is asked.
+constexpr int64_t shared_steps = 16;
+constexpr int64_t single_steps = 32;
+
+// What comes out of a block of k that is not the last stays in c, and the next goes on from there.
+enum class Sums { kBegin, kGoOn };
+
+// Rows of a that tiles 4 and 5 hold, and where their sums go.
+struct RowBlock {
+  int64_t first, rows;
+  [[nodiscard]] bool two_tiles() const { return rows > tile_rows; }
 };
 
-template <int rows_of_tiles>
-TileRows shape_of(int64_t rows) {
+// `total` rows in as few blocks as possible, the longer ones first: the shape of the tiles changes once at most.
+struct RowBlocks {
+  int64_t total, count;
+  explicit RowBlocks(int64_t rows) : total(rows), count((rows + most_rows - 1) / most_rows) {}
+  [[nodiscard]] RowBlock at(int64_t i) const {
+    const int64_t length = total / count, longer = total % count;
+    return {i * length + std::min(i, longer), length + (i < longer ? 1 : 0)};
+  }
+};
+
+inline TileRows shape_of(int64_t rows) {
   TileRows shape = {};
   for (int t = 0; t < tile_count; ++t) shape.of[t] = tile_rows;
   const auto first = static_cast<uint8_t>(std::min<int64_t>(rows, tile_rows));
   const auto second = static_cast<uint8_t>(rows - first);
-  if constexpr (rows_of_tiles == 1) {
+  if (second == 0) {
     for (const int t : {0, 1, 2, 3, 4}) shape.of[t] = first;
   } else {
     shape.of[0] = shape.of[1] = shape.of[4] = first;
@@ -43,103 +56,224 @@ TileRows shape_of(int64_t rows) {
   return shape;
 }
 
-inline void fetch(const bfloat16* from) {
-  for (int64_t line = 0; line < step_elements * 2 / 64; ++line) {
-    __builtin_prefetch(reinterpret_cast<const char*>(from) + line * 64, 0, 2);
-  }
-}
+// One product under way.
+template <class Tiles>
+class TileProduct {
+ public:
+  explicit TileProduct(const Matmul& m)
+      // Behind k both sides hold zeros up to the next multiple of 32.
+      : m_(m), steps_((m.k_end - m.k_begin + tile_k - 1) / tile_k), blocks_(m.rows) {}
 
-// One step of k: 16 columns of weights against the tiles of activations.
-template <class Tiles, int rows_of_tiles, int sum, int b>
-inline void multiply_half(Tiles& tiles, const bfloat16* w) {
-  tiles.template load<b>(w, panel_row_bytes);
-  tiles.template multiply<sum, 4, b>();
-  if constexpr (rows_of_tiles == 2) tiles.template multiply<sum + 2, 5, b>();
-}
-
-template <class Tiles, int tile>
-inline void put(Tiles& tiles, const TileBlock& block, int64_t rows, int64_t row, int64_t column) {
-  float* c = block.c + row * block.ldc + column;
-  if (!block.accumulate) {
-    tiles.template store<tile>(c, block.ldc * static_cast<int64_t>(sizeof(float)));
-    return;
-  }
-  float sums[tile_rows][tile_columns];
-  tiles.template store<tile>(&sums[0][0], tile_bytes);
-  for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t n = 0; n < tile_columns; ++n) c[r * block.ldc + n] += sums[r][n];
-  }
-}
-
-// Two rows of tiles take one panel, one row of tiles takes one or two.
-template <class Tiles, int rows_of_tiles, int panels>
-void multiply_block(const TileBlock& block) {
-  static_assert(rows_of_tiles * panels <= 2, "sums have four tiles");
-  Tiles tiles(shape_of<rows_of_tiles>(block.rows));
-  tiles.template zero<0>();
-  tiles.template zero<1>();
-  tiles.template zero<2>();
-  tiles.template zero<3>();
-  const int64_t row_bytes = block.lda * static_cast<int64_t>(sizeof(bfloat16));
-  for (int64_t step = 0; step < block.steps; ++step) {
-    const bfloat16* a = block.a + step * tile_k;
-    const bfloat16* w = block.w[0] + step * step_elements;
-    tiles.template load<4>(a, row_bytes);
-    if constexpr (rows_of_tiles == 2) tiles.template load<5>(a + tile_rows * block.lda, row_bytes);
-    multiply_half<Tiles, rows_of_tiles, 0, 6>(tiles, w);
-    multiply_half<Tiles, rows_of_tiles, 1, 7>(tiles, w + tile_k);
-    if constexpr (panels == 2) {
-      const bfloat16* second = block.w[1] + step * step_elements;
-      multiply_half<Tiles, rows_of_tiles, 2, 6>(tiles, second);
-      multiply_half<Tiles, rows_of_tiles, 3, 7>(tiles, second + tile_k);
+  void run() {
+    // Sums that are added to what c holds must be whole before.
+    if (blocks_.count > 1 && !m_.accumulate) {
+      share_weights();
+    } else {
+      for (int64_t i = 0; i < blocks_.count; ++i) stream_weights(i);
     }
-    if (block.ahead != nullptr) fetch(block.ahead + step * step_elements);
   }
-  const int64_t first = std::min<int64_t>(block.rows, tile_rows);
-  put<Tiles, 0>(tiles, block, first, 0, 0);
-  put<Tiles, 1>(tiles, block, first, 0, tile_columns);
-  if constexpr (rows_of_tiles == 2) {
-    put<Tiles, 2>(tiles, block, block.rows - first, tile_rows, 0);
-    put<Tiles, 3>(tiles, block, block.rows - first, tile_rows, tile_columns);
-  } else if constexpr (panels == 2) {
-    put<Tiles, 2>(tiles, block, first, 0, panel_width);
-    put<Tiles, 3>(tiles, block, first, 0, panel_width + tile_columns);
+
+ private:
+  [[nodiscard]] const bfloat16* weights(int64_t panel, int64_t step) const {
+    return m_.w->panel_bf16(m_.panel_begin + panel, m_.k_begin) + step * step_elements;
   }
-}
+  [[nodiscard]] int64_t panels() const { return m_.panel_end - m_.panel_begin; }
+  [[nodiscard]] float* sums(const RowBlock& rows, int64_t panel) const {
+    return m_.c + rows.first * m_.ldc + panel * panel_width;
+  }
+  [[nodiscard]] const bfloat16* activations(const RowBlock& rows, int64_t step) const {
+    return static_cast<const bfloat16*>(m_.a) + rows.first * m_.lda + step * tile_k;
+  }
+
+  void shape(const RowBlock& rows) {
+    if (rows.rows == shaped_) return;
+    shaped_ = rows.rows;
+    tiles_.shape(shape_of(rows.rows));
+  }
+
+  // Several blocks of rows: a piece of a panel serves them all before the next one comes.
+  void share_weights() {
+    const int64_t pieces_of_k = std::max<int64_t>(1, (steps_ + shared_steps - 1) / shared_steps);
+    const int64_t pieces = pieces_of_k * panels();
+    DealtFetches fetches(m_.meanwhile, steps_ * panels() * blocks_.count);
+    int64_t done = 0;
+    for (int64_t piece = 0; piece < pieces_of_k; ++piece) {
+      const int64_t step = piece * shared_steps, steps = std::min(shared_steps, steps_ - step);
+      for (int64_t panel = 0; panel < panels(); ++panel) {
+        Ahead ahead(after_shared(panel, step + steps), steps * blocks_.count);
+        for (int64_t i = 0; i < blocks_.count; ++i) {
+          const RowBlock rows = blocks_.at(i);
+          shape(rows);
+          begin(rows, panel, piece == 0 ? Sums::kBegin : Sums::kGoOn);
+          const bfloat16* w = weights(panel, step);
+          if (rows.two_tiles()) {
+            walk<2, 1, Reuse::kWeights>(activations(rows, step), w, nullptr, steps, ahead, fetches);
+          } else {
+            walk<1, 1, Reuse::kWeights>(activations(rows, step), w, nullptr, steps, ahead, fetches);
+          }
+          store(rows, panel);
+        }
+        advance(++done, pieces);
+      }
+    }
+  }
+
+  // The piece that is read after this one: where it is, and how long.
+  Area after_shared(int64_t panel, int64_t next_step) const {
+    const int64_t step = (next_step - 1) / shared_steps * shared_steps;
+    if (panel + 1 < panels()) return {weights(panel + 1, step), nullptr, (next_step - step) * step_bytes};
+    if (next_step < steps_) {
+      return {weights(0, next_step), nullptr, std::min(shared_steps, steps_ - next_step) * step_bytes};
+    }
+    return {m_.after, nullptr, std::min(shared_steps, steps_) * step_bytes};
+  }
+
+  // One block of rows alone: every weight is read once, along the whole of k. With one tile of rows two panels run side
+  // by side, half of the panels apart, so that each stream goes on where its last panel ended.
+  void stream_weights(int64_t i) {
+    const RowBlock rows = blocks_.at(i);
+    shape(rows);
+    const int64_t half = rows.two_tiles() ? 0 : panels() / 2;
+    DealtFetches fetches(m_.meanwhile, i == 0 ? steps_ * (panels() - half) : 0);
+    int64_t done = 0;
+    for (int64_t panel = 0; panel < panels();) {
+      const bool paired = panel < half;
+      begin(rows, panel, Sums::kBegin);
+      for (int64_t step = 0; step < steps_; step += single_steps) {
+        const int64_t steps = std::min(single_steps, steps_ - step);
+        Ahead ahead(after_single(panel, half, step + steps), steps);
+        const bfloat16* a = activations(rows, step);
+        const bfloat16* w = weights(panel, step);
+        if (rows.two_tiles()) {
+          walk<2, 1, Reuse::kActivations>(a, w, nullptr, steps, ahead, fetches);
+        } else if (paired) {
+          walk<1, 2, Reuse::kActivations>(a, w, weights(panel + half, step), steps, ahead, fetches);
+        } else {
+          walk<1, 1, Reuse::kActivations>(a, w, nullptr, steps, ahead, fetches);
+        }
+      }
+      store(rows, panel);
+      if (paired) store_second(rows, panel + half);
+      done += paired ? 2 : 1;
+      panel = panel + 1 == half ? 2 * half : panel + 1;
+      if (i == 0) advance(done, panels());
+    }
+  }
+
+  Area after_single(int64_t panel, int64_t half, int64_t next_step) const {
+    if (next_step == steps_) {
+      panel = panel + 1 == half ? 2 * half : panel + 1;
+      next_step = 0;
+    }
+    const int64_t bytes = std::min(single_steps, steps_ - next_step) * step_bytes;
+    if (panel >= panels()) return {m_.after, nullptr, bytes};
+    return {weights(panel, next_step), panel < half ? weights(panel + half, next_step) : nullptr, bytes};
+  }
+
+  void advance(int64_t done, int64_t of) const {
+    if (m_.meanwhile.advance != nullptr) m_.meanwhile.advance(m_.meanwhile.payload, done, of);
+  }
+
+  // Which operand is read again soon; the other one need not stay in the first-level cache.
+  enum class Reuse { kActivations, kWeights };
+
+  template <int tile, bool stays>
+  void load(const bfloat16* from, int64_t stride) {
+    if constexpr (stays) {
+      tiles_.template load<tile>(from, stride);
+    } else {
+      tiles_.template load_once<tile>(from, stride);
+    }
+  }
+
+  // One step of k: 16 columns of weights against the tiles of activations.
+  template <int rows_of_tiles, int sum, int b, Reuse reuse>
+  void multiply_half(const bfloat16* w) {
+    load<b, reuse == Reuse::kWeights>(w, panel_row_bytes);
+    tiles_.template multiply<sum, 4, b>();
+    if constexpr (rows_of_tiles == 2) tiles_.template multiply<sum + 2, 5, b>();
+  }
+
+  // Two tiles of rows take one panel, one takes one or two.
+  template <int rows_of_tiles, int panels, Reuse reuse>
+  void walk(const bfloat16* a, const bfloat16* w, const bfloat16* second, int64_t steps, Ahead& ahead,
+            DealtFetches& fetches) {
+    static_assert(rows_of_tiles * panels <= 2, "sums have four tiles");
+    const int64_t row_bytes = m_.lda * static_cast<int64_t>(sizeof(bfloat16));
+    for (int64_t step = 0; step < steps; ++step) {
+      load<4, reuse == Reuse::kActivations>(a, row_bytes);
+      if constexpr (rows_of_tiles == 2) load<5, reuse == Reuse::kActivations>(a + tile_rows * m_.lda, row_bytes);
+      multiply_half<rows_of_tiles, 0, 6, reuse>(w);
+      multiply_half<rows_of_tiles, 1, 7, reuse>(w + tile_k);
+      if constexpr (panels == 2) {
+        multiply_half<rows_of_tiles, 2, 6, reuse>(second);
+        multiply_half<rows_of_tiles, 3, 7, reuse>(second + tile_k);
+        second += step_elements;
+      }
+      a += tile_k;
+      w += step_elements;
+      ahead.step();
+      fetches.step();
+    }
+  }
+
+  void begin(const RowBlock& rows, int64_t panel, Sums how) {
+    if (how == Sums::kBegin) {
+      tiles_.template zero<0>();
+      tiles_.template zero<1>();
+      tiles_.template zero<2>();
+      tiles_.template zero<3>();
+      return;
+    }
+    const int64_t stride = m_.ldc * static_cast<int64_t>(sizeof(float));
+    const float* c = sums(rows, panel);
+    tiles_.template load<0>(c, stride);
+    tiles_.template load<1>(c + tile_columns, stride);
+    if (!rows.two_tiles()) return;
+    tiles_.template load<2>(c + tile_rows * m_.ldc, stride);
+    tiles_.template load<3>(c + tile_rows * m_.ldc + tile_columns, stride);
+  }
+
+  void store(const RowBlock& rows, int64_t panel) {
+    float* c = sums(rows, panel);
+    const int64_t first = std::min<int64_t>(rows.rows, tile_rows);
+    put<0>(c, first);
+    put<1>(c + tile_columns, first);
+    if (!rows.two_tiles()) return;
+    put<2>(c + tile_rows * m_.ldc, rows.rows - first);
+    put<3>(c + tile_rows * m_.ldc + tile_columns, rows.rows - first);
+  }
+
+  // Of one tile of rows: what the second panel made.
+  void store_second(const RowBlock& rows, int64_t panel) {
+    float* c = sums(rows, panel);
+    put<2>(c, rows.rows);
+    put<3>(c + tile_columns, rows.rows);
+  }
+
+  template <int tile>
+  void put(float* c, int64_t rows) {
+    if (!m_.accumulate) {
+      tiles_.template store<tile>(c, m_.ldc * static_cast<int64_t>(sizeof(float)));
+      return;
+    }
+    float sums[tile_rows][tile_columns];
+    tiles_.template store<tile>(&sums[0][0], tile_bytes);
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t n = 0; n < tile_columns; ++n) c[r * m_.ldc + n] += sums[r][n];
+    }
+  }
+
+  const Matmul& m_;
+  int64_t steps_;
+  RowBlocks blocks_;
+  Tiles tiles_;
+  int64_t shaped_ = 0;
+};
 
 template <class Tiles>
 void tile_matmul(const Matmul& m) {
-  TileBlock block = {};
-  block.lda = m.lda;
-  block.ldc = m.ldc;
-  block.accumulate = m.accumulate;
-  // Behind k both sides hold zeros up to the next multiple of 32.
-  block.steps = (m.k_end - m.k_begin + tile_k - 1) / tile_k;
-  const auto* a = static_cast<const bfloat16*>(m.a);
-  auto panel_at = [&](int64_t panel) { return m.w->panel_bf16(panel, m.k_begin); };
-  const bool one_row_of_tiles = m.rows <= tile_rows;
-  for (int64_t panel = m.panel_begin; panel < m.panel_end;) {
-    const int64_t panels = one_row_of_tiles && panel + 1 < m.panel_end ? 2 : 1;
-    block.w[0] = panel_at(panel);
-    block.w[1] = panels == 2 ? panel_at(panel + 1) : nullptr;
-    for (int64_t row = 0; row < m.rows; row += rows_at_once) {
-      block.a = a + row * m.lda;
-      block.rows = std::min(rows_at_once, m.rows - row);
-      block.c = m.c + row * m.ldc + (panel - m.panel_begin) * panel_width;
-      block.ahead = row == 0 && panel + panels < m.panel_end ? panel_at(panel + panels) : nullptr;
-      if (block.rows > tile_rows) {
-        multiply_block<Tiles, 2, 1>(block);
-      } else if (panels == 2) {
-        multiply_block<Tiles, 1, 2>(block);
-      } else {
-        multiply_block<Tiles, 1, 1>(block);
-      }
-    }
-    panel += panels;
-    if (m.meanwhile.advance != nullptr) {
-      m.meanwhile.advance(m.meanwhile.payload, panel - m.panel_begin, m.panel_end - m.panel_begin);
-    }
-  }
+  if (m.rows > 0) TileProduct<Tiles>(m).run();
 }
 
 }  // namespace moxie::kernels::amx

@@ -26,7 +26,14 @@ struct TileRows {
 // that are denormal count as zero, and so do denormal sums.
 class HardwareTiles {
  public:
-  explicit HardwareTiles(const TileRows& rows) {
+  HardwareTiles() = default;
+  // Tiles in use make every switch of threads dear.
+  ~HardwareTiles() { asm volatile("tilerelease" ::: "memory"); }
+  HardwareTiles(const HardwareTiles&) = delete;
+  HardwareTiles& operator=(const HardwareTiles&) = delete;
+
+  // Rows in use from now on. What the tiles hold is lost.
+  void shape(const TileRows& rows) {
     // GCC 12's _tile_loadconfig tells the compiler of 8 of the 64 bytes it reads, so the instruction is written here.
     alignas(64) Configuration configuration = {};
     configuration.palette = 1;
@@ -36,11 +43,6 @@ class HardwareTiles {
     }
     asm volatile("ldtilecfg %0" : : "m"(configuration));
   }
-  // Tiles in use make every switch of threads dear.
-  ~HardwareTiles() { asm volatile("tilerelease" ::: "memory"); }
-  HardwareTiles(const HardwareTiles&) = delete;
-  HardwareTiles& operator=(const HardwareTiles&) = delete;
-
   template <int tile>
   void zero() {
     asm volatile("tilezero %%tmm%c0" : : "i"(tile));
@@ -48,6 +50,11 @@ class HardwareTiles {
   template <int tile>
   void load(const void* from, int64_t stride) {
     asm volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(from), "r"(stride), "i"(tile) : "memory");
+  }
+  // The same for what is not needed again soon.
+  template <int tile>
+  void load_once(const void* from, int64_t stride) {
+    asm volatile("tileloaddt1 (%0,%1,1), %%tmm%c2" : : "r"(from), "r"(stride), "i"(tile) : "memory");
   }
   template <int tile>
   void store(float* to, int64_t stride) {
@@ -69,7 +76,10 @@ class HardwareTiles {
 
 class EmulatedTiles {
  public:
-  explicit EmulatedTiles(const TileRows& rows) : rows_(rows) {}
+  void shape(const TileRows& rows) {
+    rows_ = rows;
+    std::memset(tiles_, 0, sizeof tiles_);
+  }
 
   template <int tile>
   void zero() {
@@ -81,6 +91,10 @@ class EmulatedTiles {
     for (int row = 0; row < rows_.of[tile]; ++row) {
       std::memcpy(tiles_[tile][row], static_cast<const char*>(from) + row * stride, tile_bytes);
     }
+  }
+  template <int tile>
+  void load_once(const void* from, int64_t stride) {
+    load<tile>(from, stride);
   }
   template <int tile>
   void store(float* to, int64_t stride) {
@@ -118,7 +132,7 @@ class EmulatedTiles {
     return flushed(widen_bfloat16(bits));
   }
 
-  TileRows rows_;
+  TileRows rows_ = {};
   char tiles_[tile_count][tile_rows][tile_bytes] = {};
 };
 
