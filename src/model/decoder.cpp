@@ -78,11 +78,11 @@ void run_head(const Context& context, const Decoder& decoder, const float* x, in
   });
 
   const int64_t panels = decoder.head.weight.panels();
-  const int64_t row_tiles = divide_up(rows, row_tile);
+  const int64_t row_tiles = moe::tiles_of(rows);
   const int64_t tile_floats = row_tile * column_block;
   auto* scratch = workspace.take<float>(tile_floats * context.team.size());
   context.team.run(row_tiles * divide_up(panels, panel_tile), [&](int64_t index, int worker) {
-    const Span span = part(index % row_tiles, row_tile, rows);
+    const Span span = moe::tile_of_rows(index % row_tiles, rows);
     const Span columns = part(index / row_tiles, panel_tile, panels);
     float* tile = scratch + worker * tile_floats;
     moe::multiply(context, rounded, decoder.head.weight, span, columns, {tile, column_block});

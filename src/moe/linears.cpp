@@ -113,9 +113,10 @@ void run_linears(const Context& context, const float* x, int64_t ldx, int64_t ro
   for (size_t j = 0; j < jobs.size(); ++j) {
     const int64_t panels = jobs[j].linear->weight.panels();
     for (int64_t p = 0; p < panels; p += panel_tile) {
-      for (int64_t row = 0; row < rows; row += row_tile) {
+      for (int64_t i = 0; i < tiles_of(rows); ++i) {
+        const Span span = tile_of_rows(i, rows);
         tiles.push_back({static_cast<int32_t>(j), static_cast<int32_t>(p),
-                         static_cast<int32_t>(std::min(p + panel_tile, panels)), row, std::min(row + row_tile, rows)});
+                         static_cast<int32_t>(std::min(p + panel_tile, panels)), span.begin, span.end});
       }
     }
   }

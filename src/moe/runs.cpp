@@ -42,8 +42,8 @@ std::pmr::vector<RowTile> row_tiles(Workspace& workspace, Runs* runs, const RowL
   auto tiles = workspace.list<RowTile>();
   for (int64_t expert = 0; expert < list.experts; ++expert) {
     const int64_t begin = list.begin_of[expert], count = list.begin_of[expert + 1] - begin;
-    for (int64_t t = 0; t < divide_up(count, row_tile); ++t) {
-      const Span rows = part(t, row_tile, count);
+    for (int64_t t = 0; t < tiles_of(count); ++t) {
+      const Span rows = tile_of_rows(t, count);
       const Span in_list{begin + rows.begin, begin + rows.end};
       tiles.push_back({expert, in_list, runs->add(list.row, list.range, list.set, in_list)});
     }

@@ -10,7 +10,7 @@
 
 namespace moxie::moe {
 
-constexpr int64_t row_tile = 128;                                    // rows of one task
+constexpr int64_t row_tile = 160;                                    // rows of one task, at most
 constexpr int64_t panel_tile = 4;                                    // panels of one task
 constexpr int64_t column_block = panel_tile * kernels::panel_width;  // columns of one task
 
@@ -40,6 +40,16 @@ struct Span {
 // Part `index` of [0, count) in steps of `step`.
 inline Span part(int64_t index, int64_t step, int64_t count) {
   return {index * step, std::min((index + 1) * step, count)};
+}
+
+// Tiles of rows: as few as possible, and none much shorter than the others, because a short one reads as many weights.
+// They begin at multiples of what a kernel takes at once.
+constexpr int64_t tiles_of(int64_t rows) { return divide_up(rows, row_tile); }
+inline Span tile_of_rows(int64_t index, int64_t rows) {
+  constexpr int64_t together = 8;
+  const int64_t tiles = tiles_of(rows);
+  const auto begin = [&](int64_t i) { return std::min(round_up(rows * i / tiles, together), rows); };
+  return {begin(index), begin(index + 1)};
 }
 
 }  // namespace moxie::moe

@@ -61,6 +61,11 @@ struct Ahead {
       besides += besides_per_step;
     }
   }
+  // Behind what so many steps have asked for.
+  inline void go_on(int64_t steps) {
+    at += per_step * steps;
+    besides_per_step = 0;
+  }
 };
 
 // Deals out a product's fetches to its strips: part of one piece to each, so that after every strip as large a share
@@ -149,9 +154,11 @@ inline void tile(const typename Product::Element* a, int64_t lda, int64_t length
   for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 16
     for (int j = 0; j < columns; ++j) {
-      float* to = c + r * ldc + j / vectors * c_stride + j % vectors * lanes;
+      float* to = c + j / vectors * c_stride + j % vectors * lanes;
       store(to, accumulate ? load(to) + sum[r][j] : sum[r][j]);
     }
+    c += ldc;
+    asm("" : "+r"(c));  // as in RowsAt
   }
 }
 
@@ -197,27 +204,51 @@ struct Upcoming {
   int64_t bytes_per_step;
 };
 
+// `rows` rows in the fewest strips, of nearly equal length, and the code for each: found once for all panels.
+template <class Product>
+struct Strips {
+  int64_t count, length, longer;  // the first `longer` strips have a row more
+  Strip<Product> alone[2], beside[2];
+  inline Strips(int64_t rows, int64_t panels)
+      : count((rows + most_rows - 1) / most_rows), length(rows / count), longer(rows % count) {
+    const Prefetch where = count == 1 ? Prefetch::kNone : count == 2 ? Prefetch::kFar : Prefetch::kNear;
+    for (int i = 0; i < 2; ++i) {
+      const int64_t of = i == 0 || longer == 0 ? length : length + 1;
+      alone[i] = strip_for<Product>(of, false, where);
+      beside[i] = panels > 1 && panels_for(rows) > 1 ? strip_for<Product>(of, true, where) : nullptr;
+    }
+  }
+  // Calls work(strip, first row).
+  template <typename Work>
+  inline void for_each(bool several_panels, Work work) const {
+    const Strip<Product>* strips = several_panels ? beside : alone;
+    int64_t row = 0;
+    for (int64_t i = 0; i < count; ++i) {
+      work(strips[i < longer], row);
+      row += i < longer ? length + 1 : length;
+    }
+  }
+};
+
 // One block of k: `rows` rows against `panels` panels.
 template <class Product>
 void multiply_block(const typename Product::Element* a, int64_t lda, int64_t rows, int64_t length,
                     const typename Product::Word* w, int64_t panel_stride, int64_t panels, float* c, int64_t ldc,
                     bool accumulate, Upcoming next, Fetches* fetches = nullptr) {
-  const Split groups(rows, most_rows);
+  const Strips<Product> strips(rows, panels);
   const int64_t together = panels_for(rows);
+  const int64_t steps = (length + Product::step - 1) / Product::step;
   for (int64_t panel = 0; panel < panels;) {
     const bool several = together > 1 && panels - panel >= together;
     const Upcoming after = panel + 1 < panels ? Upcoming{w + (panel + 1) * panel_stride, panel_width * 4} : next;
-    const int64_t steps = (length + Product::step - 1) / Product::step;
-    const int64_t bytes = after.bytes_per_step * steps;
-    const Prefetch where = groups.parts == 1 ? Prefetch::kNone : groups.parts == 2 ? Prefetch::kFar : Prefetch::kNear;
-    for (int64_t group = 0; group < groups.parts; ++group) {
-      const int64_t first = groups.begin(group), count = groups.begin(group + 1) - first;
-      const auto* upcoming = static_cast<const char*>(after.words) + bytes * group / groups.parts;
-      Ahead ahead{upcoming, (after.bytes_per_step + groups.parts - 1) / groups.parts, nullptr, 0};
+    Ahead ahead{static_cast<const char*>(after.words), (after.bytes_per_step + strips.count - 1) / strips.count,
+                nullptr, 0};
+    strips.for_each(several, [&](Strip<Product> strip, int64_t first) {
       if (fetches != nullptr) fetches->deal(&ahead, steps);
-      strip_for<Product>(count, several, where)(a + first * lda, lda, length, w + panel * panel_stride, panel_stride,
-                                                c + first * ldc + panel * panel_width, ldc, accumulate, ahead);
-    }
+      strip(a + first * lda, lda, length, w + panel * panel_stride, panel_stride,
+            c + first * ldc + panel * panel_width, ldc, accumulate, ahead);
+      ahead.go_on(steps);
+    });
     panel += several ? together : 1;
   }
 }
