@@ -14,7 +14,7 @@ namespace moxie::kernels {
 
 // Memory that will be read soon.
 struct Fetch {
-  const float* at = nullptr;
+  const void* at = nullptr;
   int64_t bytes = 0;
 };
 
@@ -56,6 +56,7 @@ struct FactorPanels {
   int64_t stride = 0;  // floats from panel to panel
   int64_t count = 0;
   [[nodiscard]] int64_t bytes() const { return count * stride * static_cast<int64_t>(sizeof(float)); }
+  [[nodiscard]] Fetch fetch() const { return {first, bytes()}; }
 };
 
 constexpr int64_t shrink_panel_width = 16;

@@ -64,12 +64,21 @@ void add_overflow(const Stages& s, const RangeWork& range, int64_t row, Span col
   for (int64_t c = columns.begin; c < columns.end; ++c) y[c] += weight * x[c];
 }
 
-// Calls visit(panels) for the factors that a run needs of a tile's columns, in the order of use.
+// Sums of so many bytes stay in the second-level cache while the weights of several experts pass through it.
+constexpr int64_t staying_sums = int64_t{128} << 10;
+
+// Calls visit for what a run needs for a tile's columns, in the order of use: factors, and sums that are added to.
 template <typename Visit>
-void for_each_factor(const Runs& runs, const Tile& tile, const RowRun& run, Visit&& visit) {
+void for_each_need(const Stages& s, const Runs& runs, const Tile& tile, const RowRun& run, Visit&& visit) {
   runs.for_each_set(run, [&](const RangeWork& range, int32_t set) {
-    if (range.down != nullptr) visit(range.down->b.panels_of(set, tile.panels.begin, tile.panels.end));
+    if (range.down != nullptr) visit(range.down->b.panels_of(set, tile.panels.begin, tile.panels.end).fetch());
   });
+  const Span columns = columns_of(s, tile.panels);
+  const auto bytes = columns.size() * static_cast<int64_t>(sizeof(float));
+  if (s.hidden.identity || s.call.rows * bytes <= staying_sums) return;
+  for (int64_t q = run.rows.begin; q < run.rows.end; ++q) {
+    visit(kernels::Fetch{s.call.y + s.hidden.row[q] * s.call.ldy + columns.begin, bytes});
+  }
 }
 
 // Before the first tile adds to these columns. A row over capacity has no h rows there to add.
@@ -139,11 +148,12 @@ void run_down(const Stages& s) {
                           s.hidden.set};
   const auto tiles = row_tiles(workspace, &runs, rows_of_h);
   const auto tasks = make_tasks(s, tiles);
-  const auto factors = [&runs](const Tile& tile, const RowRun& run, auto&& visit) {
-    for_each_factor(runs, tile, run, visit);
+  const auto needs = [&](const Tile& tile, const RowRun& run, auto&& visit) {
+    for_each_need(s, runs, tile, run, visit);
   };
   const auto finish = [&](const Tile& tile, const RowRun& run) { run_rows(s, runs, tile, run); };
-  auto* last = last_tiles<Tile>(s.context, runs, tiles, factors);
+  const Span widest = tasks.empty() ? Span{0, 0} : tasks.front().panels;
+  auto* last = last_tiles(s.context, runs, tiles, Tile{{}, widest}, needs);
   static_assert(few_rows * panels_of_few_rows <= row_tile * panel_tile);
   // Of the tile that is multiplied, and of the last one where that is unfinished.
   auto* products = workspace.take<std::array<float*, 2>>(s.context.team.size());
@@ -157,18 +167,23 @@ void run_down(const Stages& s) {
   s.context.team.run(count, [&](int64_t index, int worker) {
     const Task& task = tasks[static_cast<size_t>(index)];
     if (!s.hidden.identity) begin_sums(s, columns_of(s, task.panels));
+    // Tasks are taken in turns, more or less.
+    const Task& next_task = tasks[static_cast<size_t>(std::min(index + s.context.team.size(), count - 1))];
     for (int64_t i = task.tiles.begin; i < task.tiles.end; ++i) {
       const Tile tile{tiles[static_cast<size_t>(i)], task.panels, products[worker][0]};
-      const Task& later = tasks[static_cast<size_t>(std::min(index + s.context.team.size(), count - 1))];
-      const void* after = i + 1 < task.tiles.end ? weight(i + 1).panel(task.panels.begin)
-                                                 : weight(later.tiles.begin).panel(later.panels.begin);
+      const bool more = i + 1 < task.tiles.end;
+      const int64_t later = more ? i + 1 : next_task.tiles.begin;
+      const void* after = weight(later).panel((more ? task : next_task).panels.begin);
       const auto product = [&](Pending& pending, auto&& work) {
         pending.finish_during(pending.size(), work, [&](const kernels::Meanwhile& meanwhile) {
           multiply(s.context, s.h, weight(i), tile.rows, tile.panels, {tile.product, tile.width(), after}, meanwhile);
         });
       };
-      if (last[worker].advance(tile, runs, factors, product, finish))
+      const kernels::Fetch rows =
+          later == i ? kernels::Fetch{} : s.h.fetch(tiles[static_cast<size_t>(later)].rows, s.base.weights());
+      if (last[worker].advance(tile, runs, rows, needs, product, finish)) {
         std::swap(products[worker][0], products[worker][1]);
+      }
     }
   });
   s.context.team.run(s.context.team.size(), [&](int64_t worker, int) { last[worker].finish(finish); });

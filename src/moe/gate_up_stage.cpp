@@ -151,19 +151,19 @@ void expert_sets(const Stages& s, const Runs& runs, const RangeWork& range, cons
   }
 }
 
-// Calls visit(panels) for the factors that a run needs of a tile's columns, in the order of use.
+// Calls visit for the factors that a run needs of a tile's columns, in the order of use.
 template <typename Visit>
-void for_each_factor(const Runs& runs, const Tile& tile, const RowRun& run, Visit&& visit) {
+void for_each_need(const Runs& runs, const Tile& tile, const RowRun& run, Visit&& visit) {
   runs.for_each_set(run, [&](const RangeWork& range, int32_t set) {
     for (const LoraInput* input : {&range.gate, &range.up}) {
-      if (input->any()) visit(input->sets->b.panels_of(set, tile.panels.begin, tile.panels.end));
+      if (input->any()) visit(input->sets->b.panels_of(set, tile.panels.begin, tile.panels.end).fetch());
     }
     if (range.down == nullptr) return;
     for (int64_t p = 0; p < range.down->a.panels(); ++p) {
       kernels::FactorPanels a = range.down->a.panels_of(set, p, p + 1);
       a.first += tile.first * kernels::shrink_panel_width;
       a.stride = tile.columns * kernels::shrink_panel_width;
-      visit(a);
+      visit(a.fetch());
     }
   });
 }
@@ -252,29 +252,30 @@ void run_gate_up(Stages& s) {
                         nullptr};
   const auto tiles = row_tiles(workspace, &runs, entries);
   const auto tasks = make_tasks(s, tiles);
-  const auto factors = [&runs](const Tile& tile, const RowRun& run, auto&& visit) {
-    for_each_factor(runs, tile, run, visit);
+  const auto needs = [&runs](const Tile& tile, const RowRun& run, auto&& visit) {
+    for_each_need(runs, tile, run, visit);
   };
   const auto finish = [&](const Tile& tile, const RowRun& run) { run_rows(s, runs, tile, run); };
-  auto* last = last_tiles<Tile>(s.context, runs, tiles, factors);
+  auto* last = last_tiles(s.context, runs, tiles, tile_of(s, {}, 0), needs);
   auto* buffers = workspace.take<Buffers>(s.context.team.size());
   for (int i = 0; i < s.context.team.size(); ++i) {
     for (float*& memory : buffers[i].gate_up) memory = workspace.take<float>(2 * tile_floats);
     buffers[i].others = workspace.take<float>(4 * tile_floats);
   }
   const auto count = static_cast<int64_t>(tasks.size());
-  const auto weight = [&](const Task& task) -> const kernels::PackedMatrix& {
-    return s.base.experts[static_cast<size_t>(tiles[static_cast<size_t>(task.tile)].expert)].gate.weight;
-  };
   s.context.team.run(count, [&](int64_t index, int worker) {
     const Task& task = tasks[static_cast<size_t>(index)];
     Tile tile = tile_of(s, tiles[static_cast<size_t>(task.tile)], task.block);
     buffers[worker].lend(&tile);
     // Tasks are taken in turns, more or less.
     const Task& later = tasks[static_cast<size_t>(std::min(index + s.context.team.size(), count - 1))];
-    const void* after = weight(later).panel(later.block * panel_tile);
+    const RowTile& later_tile = tiles[static_cast<size_t>(later.tile)];
+    const Expert& later_expert = s.base.experts[static_cast<size_t>(later_tile.expert)];
+    const void* after = later_expert.gate.weight.panel(later.block * panel_tile);
+    const kernels::Fetch rows =
+        later.tile == task.tile ? kernels::Fetch{} : s.x.fetch(later_tile.rows, s.base.weights());
     const auto products = [&](Pending& pending, auto&& work) { multiply_during(s, tile, after, pending, work); };
-    if (last[worker].advance(tile, runs, factors, products, finish)) {
+    if (last[worker].advance(tile, runs, rows, needs, products, finish)) {
       std::swap(buffers[worker].gate_up[0], buffers[worker].gate_up[1]);
     }
   });

@@ -39,8 +39,7 @@ void multiply(const Context& context, const ProductInput& x, const kernels::Pack
   kernels::Matmul call;
   call.after = output.after;
   call.meanwhile = meanwhile;
-  const int64_t first = x.single ? 0 : rows.begin * x.stride;
-  call.a = static_cast<const std::byte*>(x.rows) + static_cast<size_t>(first) * element_size(weight.dtype());
+  call.a = x.row(rows.begin, weight.dtype());
   call.lda = x.stride;
   call.rows = rows.size();
   call.w = &weight;

@@ -35,6 +35,13 @@ struct ProductInput {
   void* rows = nullptr;
   int64_t stride = 0;   // elements
   bool single = false;  // there is one row, and it is every row
+  [[nodiscard]] const std::byte* row(int64_t index, DType dtype) const {
+    const int64_t elements = single ? 0 : index * stride;
+    return static_cast<const std::byte*>(rows) + elements * static_cast<int64_t>(element_size(dtype));
+  }
+  [[nodiscard]] kernels::Fetch fetch(Span span, DType dtype) const {
+    return {row(span.begin, dtype), span.size() * stride * static_cast<int64_t>(element_size(dtype))};
+  }
 };
 ProductInput product_input(Workspace& workspace, DType dtype, const float* x, int64_t ldx, int64_t rows,
                            int64_t columns);

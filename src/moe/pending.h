@@ -10,30 +10,35 @@
 
 namespace moxie::moe {
 
-// With another adapter on every few rows, a tile's factors come from memory and are read once. They are too many for
-// the second-level cache, and what that drops before it was used is gone. So a tile that needs many is finished run by
-// run between the parts of the next tile's product, which asks for a run's factors shortly before its turn: memory and
-// the multipliers work at the same time.
-constexpr int64_t many_factors = int64_t{256} << 10;  // bytes
+// A tile is finished with memory that nobody has read for a while: adapters' factors, sums to add to. A product asks
+// for it while it runs. With another adapter on every few rows it is too much for the second-level cache, and what that
+// drops before it was used is gone. So a tile that needs much is finished run by run between the parts of the next
+// tile's product, which asks for what a run needs shortly before its turn: memory and the multipliers work at the same
+// time.
+constexpr int64_t much = int64_t{256} << 10;  // bytes
 
-// A tile's runs and their factors, as far as the runs are not finished.
+// A tile's runs and what they need, as far as the runs are not finished.
 class Pending {
  public:
-  // For any tile of at most so many runs and factors.
-  void reserve(Workspace& workspace, int64_t runs, int64_t factors) {
+  // For any tile of at most so many runs and needs.
+  void reserve(Workspace& workspace, int64_t runs, int64_t needs) {
     entries_ = workspace.take<Entry>(runs);
-    fetches_ = workspace.take<kernels::Fetch>(factors);
+    fetches_ = workspace.take<kernels::Fetch>(needs + 1);
   }
 
-  // The factors of a run in the order in which they are used, then the run.
-  void add_factors(const kernels::FactorPanels& panels) {
-    fetches_[fetch_count_++] = {panels.first, panels.bytes()};
-    bytes_ += panels.bytes();
+  // What a run needs in the order in which it is used, then the run.
+  void add_need(const kernels::Fetch& need) {
+    fetches_[fetch_count_++] = need;
+    bytes_ += need.bytes;
   }
   void add_run(const RowRun& run) { entries_[count_++] = {&run, fetch_count_, bytes_}; }
+  // After the runs: what the product after this one needs. Left out where it would push out what is in use.
+  void add_later(const kernels::Fetch& need) {
+    if (need.bytes > 0 && need.bytes <= much) fetches_[fetch_count_++] = need;
+  }
 
   [[nodiscard]] int64_t size() const { return count_; }
-  [[nodiscard]] bool has_many_factors() const { return bytes_ > many_factors; }
+  [[nodiscard]] bool needs_much() const { return bytes_ > much; }
   void clear() { next_ = count_ = fetch_count_ = bytes_ = 0; }
 
   // Calls product(meanwhile), during which and after which work(run) is called for all runs before `end` that are left.
@@ -51,9 +56,9 @@ class Pending {
     };
     const Entry before = next_ == 0 ? Entry{} : entries_[next_ - 1];
     const Entry last = end == 0 ? Entry{} : entries_[end - 1];
+    const int64_t fetch_end = end == count_ ? fetch_count_ : last.fetch_end;
     Share share{this, end, before.bytes_end, last.bytes_end - before.bytes_end, &work};
-    product(
-        kernels::Meanwhile{fetches_ + before.fetch_end, last.fetch_end - before.fetch_end, &Share::advance, &share});
+    product(kernels::Meanwhile{fetches_ + before.fetch_end, fetch_end - before.fetch_end, &Share::advance, &share});
     finish(end, work);
   }
   template <typename Work>
@@ -66,7 +71,7 @@ class Pending {
     const RowRun* run = nullptr;
     int64_t fetch_end = 0, bytes_end = 0;  // of the tile's fetches, this run's included
   };
-  // Those whose factors are among the first `asked` bytes.
+  // Those whose needs are among the first `asked` bytes.
   template <typename Work>
   void finish(int64_t end, int64_t asked, Work&& work) {
     while (next_ < end && entries_[next_].bytes_end <= asked) work(*entries_[next_++].run);
@@ -84,21 +89,23 @@ struct LastTile {
   Pending pending;  // of `tile`
   Pending own;      // of the tile that is multiplied
 
-  // Multiplies a tile and finishes the last one, and this one too unless it needs many factors; returns whether it is
-  // left. factors(tile, run, visit) visits the factors of a run, multiply(pending, work) is a product or several during
-  // which the pending runs are finished, work(tile, run) finishes a run.
-  template <typename Factors, typename Multiply, typename Work>
-  bool advance(const Tile& next, const Runs& runs, Factors&& factors, Multiply&& multiply, Work&& work) {
+  // Multiplies a tile and finishes the last one, and this one too unless it needs much; returns whether it is left.
+  // needs(tile, run, visit) visits what a run needs, multiply(pending, work) is a product or several during which the
+  // pending runs are finished, work(tile, run) finishes a run. later: what the product after this one needs.
+  template <typename Needs, typename Multiply, typename Work>
+  bool advance(const Tile& next, const Runs& runs, const kernels::Fetch& later, Needs&& needs, Multiply&& multiply,
+               Work&& work) {
     own.clear();
     for (const RowRun& run : runs.rows(next.runs)) {
-      factors(next, run, [this](const kernels::FactorPanels& panels) { own.add_factors(panels); });
+      needs(next, run, [this](const kernels::Fetch& need) { own.add_need(need); });
       own.add_run(run);
     }
-    const bool leave = own.has_many_factors();
+    const bool leave = own.needs_much();
     if (leave || pending.size() != 0) {
       multiply(pending, [&](const RowRun& run) { work(tile, run); });
       pending.clear();
     } else {
+      own.add_later(later);
       multiply(own, [](const RowRun&) {});
     }
     if (leave) {
@@ -115,24 +122,25 @@ struct LastTile {
   }
 };
 
-// One for each worker, with room for any of the tiles.
-template <typename Tile, typename Factors>
-LastTile<Tile>* last_tiles(const Context& context, const Runs& runs, std::span<const RowTile> tiles,
-                           Factors&& factors) {
-  int64_t most_runs = 0, most_factors = 0;
+// One for each worker, with room for any of the tiles of rows. widest: of as many columns as any.
+template <typename Tile, typename Needs>
+LastTile<Tile>* last_tiles(const Context& context, const Runs& runs, std::span<const RowTile> tiles, Tile widest,
+                           Needs&& needs) {
+  int64_t most_runs = 0, most_needs = 0;
   for (const RowTile& tile : tiles) {
+    static_cast<RowTile&>(widest) = tile;
     int64_t count = 0;
     for (const RowRun& run : runs.rows(tile.runs)) {
-      factors(Tile{tile}, run, [&count](const kernels::FactorPanels&) { ++count; });
+      needs(widest, run, [&count](const kernels::Fetch&) { ++count; });
     }
     most_runs = std::max(most_runs, tile.runs.size());
-    most_factors = std::max(most_factors, count);
+    most_needs = std::max(most_needs, count);
   }
   auto* last = context.workspace.take<LastTile<Tile>>(context.team.size());
   for (int i = 0; i < context.team.size(); ++i) {
     new (last + i) LastTile<Tile>;
     for (Pending* pending : {&last[i].pending, &last[i].own}) {
-      pending->reserve(context.workspace, most_runs, most_factors);
+      pending->reserve(context.workspace, most_runs, most_needs);
     }
   }
   return last;
