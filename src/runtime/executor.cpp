@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "runtime/error.h"
+#include "runtime/race_detector.h"
 #include "runtime/spin.h"
 
 namespace moxie {
@@ -67,6 +68,7 @@ void Executor::submit(Call call, void* body) {
   }
   arrived_.notify_one();
   done->wait(0, std::memory_order_acquire);
+  tell_acquired(done.get());
   if (job.failure) std::rethrow_exception(job.failure);
 }
 
@@ -91,7 +93,8 @@ void Executor::serve() {
     workspace_.reset();
     team_.rest();
     const std::shared_ptr<std::atomic<uint32_t>> done = std::move(job->done);
-    done->store(1, std::memory_order_release);
+    tell_released(done.get());
+    done->store(1);  // before notify_one() looks whether anybody waits
     done->notify_one();
   }
 }

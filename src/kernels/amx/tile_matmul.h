@@ -132,12 +132,13 @@ class TileProduct {
   // by side, half of the panels apart, so that each stream goes on where its last panel ended.
   void stream_weights(int64_t i) {
     const RowBlock rows = blocks_.at(i);
-    shape(rows);
     const int64_t half = rows.two_tiles() ? 0 : panels() / 2;
-    DealtFetches fetches(m_.meanwhile, i == 0 ? steps_ * (panels() - half) : 0);
+    const int64_t walks = panels() - half;
+    DealtFetches fetches(m_.meanwhile, i == 0 ? steps_ * walks : 0);
     int64_t done = 0;
     for (int64_t panel = 0; panel < panels();) {
       const bool paired = panel < half;
+      shape(rows);
       begin(rows, panel, Sums::kBegin);
       for (int64_t step = 0; step < steps_; step += single_steps) {
         const int64_t steps = std::min(single_steps, steps_ - step);
@@ -154,9 +155,8 @@ class TileProduct {
       }
       store(rows, panel);
       if (paired) store_second(rows, panel + half);
-      done += paired ? 2 : 1;
       panel = panel + 1 == half ? 2 * half : panel + 1;
-      if (i == 0) advance(done, panels());
+      if (i == 0) advance(++done, walks);
     }
   }
 
@@ -170,8 +170,10 @@ class TileProduct {
     return {weights(panel, next_step), panel < half ? weights(panel + half, next_step) : nullptr, bytes};
   }
 
-  void advance(int64_t done, int64_t of) const {
-    if (m_.meanwhile.advance != nullptr) m_.meanwhile.advance(m_.meanwhile.payload, done, of);
+  void advance(int64_t done, int64_t of) {
+    if (m_.meanwhile.advance == nullptr) return;
+    m_.meanwhile.advance(m_.meanwhile.payload, done, of);
+    shaped_ = 0;  // another product on this thread would have let go of the tiles
   }
 
   // Which operand is read again soon; the other one need not stay in the first-level cache.
