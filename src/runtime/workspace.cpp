@@ -8,18 +8,12 @@ namespace {
 
 constexpr size_t alignment_of_chunks = 64;
 
-std::shared_ptr<std::byte> chunk_memory(size_t bytes) {
-  if (bytes >= huge_page) return huge_memory(bytes);
-  auto* memory = static_cast<std::byte*>(::operator new[](bytes, std::align_val_t{alignment_of_chunks}));
-  return {memory, [](std::byte* own) { ::operator delete[](own, std::align_val_t{alignment_of_chunks}); }};
-}
-
 }  // namespace
 
 void Workspace::add_chunk(size_t bytes) {
   if (bytes >= huge_page) bytes = (bytes + huge_page - 1) / huge_page * huge_page;
   chunks_.reserve(chunks_.size() + 1);
-  chunks_.push_back({chunk_memory(bytes), bytes});
+  chunks_.push_back({zeroed_memory(bytes), bytes});
 }
 
 void* Workspace::do_allocate(size_t bytes, size_t alignment) {

@@ -155,14 +155,17 @@ class TileProduct {
       }
       store(rows, panel);
       if (paired) store_second(rows, panel + half);
-      panel = panel + 1 == half ? 2 * half : panel + 1;
+      panel = panel_after(panel, half);
       if (i == 0) advance(++done, walks);
     }
   }
 
+  // Behind the first half come the panels that have none beside them; the second half went with the first.
+  static int64_t panel_after(int64_t panel, int64_t half) { return panel + 1 == half ? 2 * half : panel + 1; }
+
   Area after_single(int64_t panel, int64_t half, int64_t next_step) const {
     if (next_step == steps_) {
-      panel = panel + 1 == half ? 2 * half : panel + 1;
+      panel = panel_after(panel, half);
       next_step = 0;
     }
     const int64_t bytes = std::min(single_steps, steps_ - next_step) * step_bytes;
