@@ -58,6 +58,8 @@ ShrinkRows shrink_rows_for(int64_t wanted) {
   return nullptr;
 }
 
+constexpr int most_expand_rows = registers == 32 ? 8 : 6;
+
 template <int rows, int panels, int vectors>
 inline void expand_tile(const float* z, int64_t ldz, int64_t rank, const float* b, int64_t panel_stride,
                         const float* const* from, float* const* to, int64_t column) {
@@ -88,7 +90,7 @@ inline void expand_tile(const float* z, int64_t ldz, int64_t rank, const float* 
 
 template <int rows>
 void expand_rows(const LoraExpand& e, const float* z, const float* const* from, float* const* to) {
-  constexpr int together = panels_at_once(rows);
+  constexpr int together = panels_of_tile(rows, 2);
   constexpr int vectors = vectors_at_once(rows);
   const int64_t panels = e.b.count, stride = e.b.stride;
   const float* b = e.b.first;
@@ -111,7 +113,7 @@ void expand_rows(const LoraExpand& e, const float* z, const float* const* from, 
 
 using ExpandRows = void (*)(const LoraExpand&, const float*, const float* const*, float* const*);
 
-template <int rows = most_rows>
+template <int rows = most_expand_rows>
 ExpandRows expand_rows_for(int64_t wanted) {
   if (wanted == rows) return expand_rows<rows>;
   if constexpr (rows > 1) return expand_rows_for<rows - 1>(wanted);
@@ -143,11 +145,11 @@ void lora_shrink(const LoraShrink& s) {
 }
 
 void lora_expand(const LoraExpand& e) {
-  const Split groups(e.rows, most_rows);
+  const Split groups(e.rows, most_expand_rows);
   for (int64_t group = 0; group < groups.parts; ++group) {
     const int64_t first = groups.begin(group), count = groups.begin(group + 1) - first;
-    const float* from[most_rows];
-    float* to[most_rows];
+    const float* from[most_expand_rows];
+    float* to[most_expand_rows];
     for (int64_t r = 0; r < count; ++r) {
       from[r] = e.from + row_of(e.from_rows, first + r, e.first_row) * e.ld_from;
       to[r] = e.to + row_of(e.to_rows, first + r, e.first_row) * e.ld_to;

@@ -28,15 +28,18 @@ struct WidenedProduct {
   }
 };
 
-constexpr int64_t widened_rows = 64;   // 64 KiB of stack for a block of them
+constexpr int64_t widened_rows = 64;
+constexpr int64_t widened_floats = widened_rows * block_length;  // 64 KiB of stack
 constexpr int64_t rows_worth_it = 64;  // from here on widening a panel once is cheaper than in every tile
 
-void widen_rows(const Matmul& m, const Piece& piece, int64_t length, float* widened) {
-  for (int64_t r = 0; r < piece.rows; ++r) {
-    const bfloat16* from = static_cast<const bfloat16*>(m.a) + (piece.row + r) * m.lda + (piece.k - m.k_begin);
+// A piece's part of `rows` rows, side by side. An odd end meets one of the zeros behind k.
+void widen_rows(const Matmul& m, int64_t row, int64_t rows, const Piece& piece, float* widened) {
+  const int64_t length = (piece.k_end - piece.k + 1) / 2 * 2;
+  for (int64_t r = 0; r < rows; ++r) {
+    const bfloat16* from = static_cast<const bfloat16*>(m.a) + (row + r) * m.lda + (piece.k - m.k_begin);
     for (int64_t k = 0; k < length; ++k) {
       const uint32_t bits = static_cast<uint32_t>(from[k]) << 16;
-      __builtin_memcpy(widened + r * block_length + k, &bits, sizeof bits);
+      __builtin_memcpy(widened + r * length + k, &bits, sizeof bits);
     }
   }
 }
@@ -51,31 +54,65 @@ void widen_panel(const uint32_t* words, int64_t length, float* widened) {
   }
 }
 
+// The words are asked for while others are multiplied.
+void multiply_widened_panel(const Strips<Float32Product>& strips, const Pass<Float32Product>& pass, const void* words) {
+  const Fetch fetch{words, (pass.k_end - pass.k_begin) * panel_width * 2};
+  Matmul m;
+  m.meanwhile.fetches = &fetch;
+  m.meanwhile.fetch_count = 1;
+  Progress progress(m, (pass.k_end - pass.k_begin) * strips.count);
+  multiply_chunks<Float32Product>(strips, pass, &progress);
+}
+
+void multiply_widened_panels(const Matmul& m, int64_t row, int64_t rows, Progress* progress) {
+  alignas(line_bytes) float a[widened_floats];
+  alignas(line_bytes) float widened[block_length * panel_width];
+  const Strips<Float32Product> strips = RowStrips<Float32Product>(rows).alone;
+  for_each_piece(m, 1, block_length, [&](const Piece& piece, const Piece& after) {
+    const int64_t length = (piece.k_end - piece.k + 1) / 2 * 2;
+    if (piece.panel == m.panel_begin) widen_rows(m, row, rows, piece, a);
+    const auto words = words_of(*m.w, piece, pairs_at), later = words_after(m, piece, after, pairs_at);
+    widen_panel(words.first, length, widened);
+    // The block's own k, rounded up: the sum's borders are where they were.
+    const Pass<Float32Product> pass{a,
+                                    length,
+                                    piece.k,
+                                    piece.k + length,
+                                    {widened, 0},
+                                    {widened, 0},
+                                    output_of(m, row, piece),
+                                    m.ldc,
+                                    panel_width,
+                                    m.accumulate || piece.k > m.k_begin};
+    multiply_widened_panel(strips, pass, later.first);
+    progress->go_on(length / 2 * strips.count);
+    progress->tell();
+  });
+}
+
+void multiply_widening(const Matmul& m, int64_t row, int64_t rows, Progress* progress) {
+  alignas(line_bytes) float a[widened_floats];
+  const RowStrips<WidenedProduct> strips(rows);
+  const int64_t fits = widened_floats / (rows * block_length) * block_length;
+  const int64_t length = fits < strips.plan.k ? fits : strips.plan.k;
+  for_each_piece(m, strips.plan.beside, length, [&](const Piece& piece, const Piece& after) {
+    if (piece.panel == m.panel_begin) widen_rows(m, row, rows, piece, a);
+    multiply_chunks<WidenedProduct>(piece.beside > 1 ? strips.beside : strips.alone,
+                                    {a, (piece.k_end - piece.k + 1) / 2 * 2, piece.k, piece.k_end, words_of(*m.w, piece, pairs_at),
+                                     words_after(m, piece, after, pairs_at), output_of(m, row, piece), m.ldc,
+                                     panel_width, m.accumulate || piece.k > m.k_begin},
+                                    progress);
+  });
+}
+
 }  // namespace
 
 void matmul_bf16(const Matmul& m) {
-  for_each_piece(m, widened_rows, [&m](const Piece& piece) {
-    alignas(64) float a[widened_rows * block_length];
-    // An odd end meets one of the zeros behind k.
-    const int64_t length = (piece.k_end - piece.k + 1) / 2 * 2;
-    widen_rows(m, piece, length, a);
-    const bool accumulate = m.accumulate || piece.k > m.k_begin;
-    const uint32_t* w = pairs_at(*m.w, piece.panel, piece.k);
-    const Upcoming after = words_after(m, piece, pairs_at);
-    const int64_t panel_stride = piece.panels > 1 ? pairs_at(*m.w, piece.panel + 1, piece.k) - w : 0;
-    float* c = output_of(m, piece);
-    if (piece.rows < rows_worth_it) {
-      multiply_block<WidenedProduct>(a, block_length, piece.rows, length, w, panel_stride, piece.panels, c, m.ldc,
-                                     accumulate, after);
-      return;
-    }
-    alignas(64) float panel[block_length * panel_width];
-    for (int64_t p = 0; p < piece.panels; ++p) {
-      widen_panel(w + p * panel_stride, length, panel);
-      // A step over the widened panel takes half a word.
-      const void* words = p + 1 < piece.panels ? w + (p + 1) * panel_stride : after.words;
-      multiply_block<Float32Product>(a, block_length, piece.rows, length, panel, 0, 1, c + p * panel_width, m.ldc,
-                                     accumulate, Upcoming{words, panel_width * 2});
-    }
-  });
+  if (nothing_to_add(m)) return;
+  const Split parts(m.rows, widened_rows);
+  Progress progress(m, steps_of(m, parts, 2));
+  for (int64_t i = 0; i < parts.parts; ++i) {
+    const int64_t row = parts.begin(i), rows = parts.begin(i + 1) - row;
+    (rows < rows_worth_it ? multiply_widening : multiply_widened_panels)(m, row, rows, &progress);
+  }
 }
