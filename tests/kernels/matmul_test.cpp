@@ -91,7 +91,7 @@ TEST_P(MatmulTest, AgreesWithReferenceOnOddShapes) {
 TEST_P(MatmulTest, AgreesWithReferenceOverSeveralBlocks) {
   std::mt19937 generator(2);
   for (const int64_t k : {255, 256, 257, 288, 511, 513, 800, 1025}) {
-    for (const int64_t rows : {1, 2, 4, 5, 8, 9, 17, 64, 65, 300}) {
+    for (const int64_t rows : {1, 2, 4, 5, 7, 8, 9, 17, 24, 25, 48, 49, 64, 65, 160, 300}) {
       compare(GetParam(), {rows, random_between(generator, 1, 300), k}, generator);
       if (HasFatalFailure()) return;
     }
@@ -132,7 +132,7 @@ TEST_P(MatmulTest, AgreesWithDoublePrecision) {
 // What a product does for its caller meanwhile shows in nothing but the calls.
 TEST_P(MatmulTest, TellsHowFarItIsAndFetchesWithoutATrace) {
   std::mt19937 generator(4);
-  for (const int64_t rows : {1, 3, 8, 16, 17, 70, 300}) {
+  for (const int64_t rows : {1, 3, 7, 8, 16, 17, 30, 70, 300}) {
     SCOPED_TRACE(testing::Message() << rows << " rows");
     const int64_t n = 200, k = 700;
     const PackedMatrix w = packed(GetParam().dtype, random_floats(generator, n * k), n, k);

@@ -15,7 +15,7 @@ constexpr int most_rows_of_strip = registers == 32 ? 8 : 6;
 struct ChunkPlan {
   int64_t rows_of_strip;  // at most
   int beside;             // panels
-  int64_t steps;          // of a chunk
+  int64_t steps;          // of a chunk, which ends with its block at the latest
   int streams;            // of which a strip asks for a line with every step
   bool all_ask;           // every strip, each for its share; else the first ones, a line with every step
   int64_t k;              // after so much of it the next panels have their turn; whole blocks
@@ -29,7 +29,7 @@ inline ChunkPlan chunk_plan(int64_t rows) {
   constexpr int64_t all_of_k = int64_t{1} << 40;
   if (rows <= few_rows_of_chunk) return {most_rows_of_tile, most_beside, 32, most_beside, false, all_of_k};
   if (rows <= some_rows_of_chunk) return {most_rows_of_tile, most_beside, 64, 1, false, all_of_k};
-  return {most_rows_of_strip, 1, 128, 1, true, block_length};
+  return {most_rows_of_strip, 1, block_length, 1, true, block_length};
 }
 
 template <int streams>
@@ -120,6 +120,11 @@ struct Strips {
         streams(plan.streams < beside ? plan.streams : beside),
         asking(plan.all_ask ? count * beside / panels : beside * lines_per_step / streams),
         bytes_asked((beside * bytes_per_step + streams * asking - 1) / (streams * asking)) {
+    // Strips too few to ask for all of a chunk leave it to the core.
+    if (count * beside / panels < asking) {
+      asking = 0;
+      steps = block_length / Product::step;
+    }
     for (int i = 0; i < 2; ++i) {
       const int64_t of = i == 0 || longer == 0 ? length : length + 1;
       quiet[i] = strip_for<Product>(of, panels, 0);
