@@ -18,8 +18,8 @@ inline Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_p
 // clang-format off
 #include "kernels/body/vectors.inl"
 #include "kernels/body/tile.inl"
-#include "kernels/body/streams.inl"
 #include "kernels/body/chunks.inl"
+#include "kernels/body/streams.inl"
 #include "kernels/body/matmul.inl"
 // clang-format on
 

@@ -1,4 +1,4 @@
-// Products of more rows than a tile has.
+// Products whose rows share chunks of the weights.
 //
 // A line that was asked for occupies one of a core's few places for misses of the first-level cache until it has come
 // from memory, and while those are all taken, even a line that lies in the second-level cache must wait. So no weights
@@ -39,7 +39,7 @@ struct NextChunk {
   const char* besides;
   int64_t besides_per_step;
   inline void prefetch() {
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int i = 0; i < streams; ++i) __builtin_prefetch(at + i * stride, 0, 3);
     at += per_step;
     if (besides_per_step != 0) {
@@ -88,7 +88,9 @@ Strip<Product> strip_for(int64_t wanted, int streams) {
     if constexpr (panels_of_tile(rows, panels) == panels) {
       if (streams == 0) return strip<Product, rows, panels, 0>;
       if (streams == 1) return strip<Product, rows, panels, 1>;
-      if constexpr (rows <= most_rows_of_tile) return strip<Product, rows, panels, 2>;
+      if constexpr (rows <= most_rows_of_tile) {
+        return streams == 2 ? strip<Product, rows, panels, 2> : strip<Product, rows, panels, 4>;
+      }
     }
   }
   if constexpr (rows > 1) return strip_for<Product, panels, rows - 1>(wanted, streams);
@@ -116,7 +118,7 @@ struct Strips {
         longer(rows % count),
         steps(plan.steps),
         beside(beside_),
-        panels(panels_of_tile(static_cast<int>(longer > 0 ? length + 1 : length), beside)),
+        panels(panels_of_tile(static_cast<int>(longer > 0 ? length + 1 : length), beside < 2 ? 1 : 2)),
         streams(plan.streams < beside ? plan.streams : beside),
         asking(plan.all_ask ? count * beside / panels : beside * lines_per_step / streams),
         bytes_asked((beside * bytes_per_step + streams * asking - 1) / (streams * asking)) {

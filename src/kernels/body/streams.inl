@@ -1,29 +1,20 @@
-// Products of so few rows that memory is the limit: a tile for all of them, along the whole of k, and as little as
-// possible between two blocks. Cores fetch ahead by themselves, but only along streams they have recognized, so several
-// panels are read side by side.
+// Products of so few rows that memory is the limit. Cores fetch ahead by themselves, but only along streams they have
+// recognized, so four panels are read side by side.
 
 namespace {
 
-constexpr int most_rows_of_tile = 6;
+constexpr int most_streams = 4;
 
-// Panels side by side. With as many as this a core's own prefetching is as quick as anything that is asked for.
-constexpr int streams_of(int rows) { return panels_of_tile(rows, rows <= 2 ? 4 : 2); }
-
-struct NothingAhead {
-  inline void prefetch() {}
-};
-
-template <class Product, int rows, int panels>
+// Where a tile holds as many panels, all of k at once, and as little as possible between two blocks: a core's own
+// prefetching is as quick then as anything that is asked for.
+template <class Product, int rows>
 void stream(const Matmul& m, Beside<typename Product::Word> w, float* c, int64_t c_stride) {
   constexpr int vectors = vectors_at_once(rows);
   const auto* a = static_cast<const typename Product::Element*>(m.a);
   for (int64_t k = m.k_begin; k < m.k_end;) {
     const int64_t end = end_of_block(k, m.k_end);
-    for (int first = 0; first < vectors_per_panel; first += vectors) {
-      tile<Product, rows, panels, vectors>(a, m.lda, end - k, w.first + first * lanes, w.stride, Sums{nullptr, 0, 0},
-                                           Sums{c + first * lanes, m.ldc, c_stride}, m.accumulate || k > m.k_begin,
-                                           NothingAhead{});
-    }
+    tile<Product, rows, most_streams, vectors>(a, m.lda, end - k, w.first, w.stride, Sums{nullptr, 0, 0},
+                                               Sums{c, m.ldc, c_stride}, m.accumulate || k > m.k_begin, NothingAhead{});
     a += end - k;
     w.first += (end - k) / Product::step * panel_width;
     k = end;
@@ -33,18 +24,13 @@ void stream(const Matmul& m, Beside<typename Product::Word> w, float* c, int64_t
 template <class Product>
 using Stream = void (*)(const Matmul&, Beside<typename Product::Word>, float*, int64_t);
 
+// NULL where a tile of so many rows does not hold all streams.
 template <class Product, int rows = most_rows_of_tile>
-Stream<Product> stream_for(int64_t wanted, int panels) {
-  if (wanted == rows) {
-    if constexpr (streams_of(rows) == 4) {
-      if (panels == 4) return stream<Product, rows, 4>;
-    }
-    if constexpr (streams_of(rows) >= 2) {
-      if (panels == 2) return stream<Product, rows, 2>;
-    }
-    return stream<Product, rows, 1>;
+Stream<Product> stream_for(int64_t wanted) {
+  if constexpr (panels_of_tile(rows, most_streams) == most_streams) {
+    if (wanted == rows) return stream<Product, rows>;
   }
-  if constexpr (rows > 1) return stream_for<Product, rows - 1>(wanted, panels);
+  if constexpr (rows > 1) return stream_for<Product, rows - 1>(wanted);
   return nullptr;
 }
 
@@ -52,20 +38,34 @@ Stream<Product> stream_for(int64_t wanted, int panels) {
 // ended; then what is left over.
 template <class Product>
 void multiply_streaming(const Matmul& m, PanelAt<typename Product::Word> panel_at) {
+  using Word = typename Product::Word;
+  constexpr ChunkPlan plan{most_rows_of_tile, most_streams, 16, most_streams, false, 0};
   const int64_t panels = m.panel_end - m.panel_begin;
-  Progress progress(m, panels);
-  int beside = streams_of(static_cast<int>(m.rows));
+  const int64_t steps = (m.k_end - m.k_begin + Product::step - 1) / Product::step;
+  const auto at = [&](int64_t panel) { return panel_at(*m.w, m.panel_begin + panel, m.k_begin); };
+  Progress progress(m, steps * panels);
+  int beside = most_streams;
   for (int64_t done = 0; done < panels;) {
     while (beside > panels - done) beside /= 2;
-    const int64_t apart = (panels - done) / beside;
-    const auto stream = stream_for<Product>(m.rows, beside);
-    const int64_t first = done;
-    for (int64_t panel = first; panel < first + apart; ++panel, done += beside) {
-      const auto* w = panel_at(*m.w, m.panel_begin + panel, m.k_begin);
-      const int64_t stride = beside > 1 ? panel_at(*m.w, m.panel_begin + panel + apart, m.k_begin) - w : 0;
-      stream(m, {w, stride}, m.c + panel * panel_width, apart * panel_width);
-      progress.go_on(beside);
-      progress.tell();
+    const int64_t apart = (panels - done) / beside, end = done + beside * apart;
+    const int64_t stride = beside > 1 ? at(done + apart) - at(done) : 0;
+    const auto whole = beside == most_streams ? stream_for<Product>(m.rows) : nullptr;
+    const Strips<Product> strips(m.rows, plan, beside);
+    for (int64_t panel = done; done < end; ++panel, done += beside) {
+      const Word* w = at(panel);
+      float* c = m.c + panel * panel_width;
+      if (whole != nullptr) {
+        whole(m, {w, stride}, c, apart * panel_width);
+        progress.go_on(beside * steps);
+        progress.tell();
+        continue;
+      }
+      const auto* after = static_cast<const Word*>(m.after);
+      const Word* next = done + beside < end ? at(panel + 1) : end < panels ? at(end) : after != nullptr ? after : w;
+      multiply_chunks<Product>(strips,
+                               {static_cast<const typename Product::Element*>(m.a), m.lda, m.k_begin, m.k_end,
+                                {w, stride}, {next, stride}, c, m.ldc, apart * panel_width, m.accumulate},
+                               &progress);
     }
   }
 }

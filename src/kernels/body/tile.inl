@@ -23,7 +23,8 @@ constexpr int vectors_at_once(int rows) {
   return vectors;
 }
 
-// Whole panels side by side, where the sums fit.
+// Rows of a tile that may hold several panels; and how many it does, where so many are side by side.
+constexpr int most_rows_of_tile = 6;
 constexpr int panels_of_tile(int rows, int panels) {
   while (panels > 1 && rows * panels * vectors_per_panel > sum_registers) panels /= 2;
   return panels;
@@ -65,6 +66,10 @@ struct RowsAt {
 struct Sums {
   float* at;
   int64_t row_stride, panel_stride;
+};
+
+struct NothingAhead {
+  inline void prefetch() {}
 };
 
 // `ahead` says what to ask for with every step; panel_stride is in words, from panel to panel. The sums begin as `begin`
