@@ -129,10 +129,10 @@ std::pmr::vector<Task> make_tasks(const Stages& s, std::span<const RowTile> tile
   const bool few =
       std::all_of(tiles.begin(), tiles.end(), [](const RowTile& tile) { return tile.rows.size() <= few_rows; });
   const int64_t threads = s.context.team.size();
-  // With few rows tasks cost alike, so they may be long until the end; and two panels side by side are much better than
-  // one alone.
+  // With few rows tasks cost alike, so they may be long until the end; and four panels are read faster side by side
+  // than one after another.
   const int64_t most = few ? panels_of_few_rows : panel_tile;
-  const int64_t least = few ? std::clamp<int64_t>(panels / (4 * threads), 1, 2) : 1;
+  const int64_t least = few ? std::clamp<int64_t>(panels / (4 * threads), 1, 4) : 1;
   const int64_t parts = few ? threads : 2 * threads;
   for (int64_t begin = 0; begin < panels;) {
     const int64_t share = std::clamp((panels - begin) / parts, least, most);

@@ -14,7 +14,7 @@ inline Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_p
 
 }  // namespace
 
-// The second builds on the first.
+// Each file builds on those before it.
 // clang-format off
 #include "kernels/body/vectors.inl"
 #include "kernels/body/tile.inl"

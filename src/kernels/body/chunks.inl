@@ -2,9 +2,10 @@
 //
 // A line that was asked for occupies one of a core's few places for misses of the first-level cache until it has come
 // from memory, and while those are all taken, even a line that lies in the second-level cache must wait. So no weights
-// are left to be read from there: two panels side by side are taken in chunks so short that a chunk and the next one
-// stay in the first-level cache, all rows meet a chunk before the next one's turn, and the first strips of rows ask for
-// the next one early enough for it to have come. Sums wait in memory of their own from chunk to chunk.
+// are left to be read from there: panels side by side are taken in chunks so short that a chunk and the next one stay
+// in the first-level cache, all rows meet a chunk before the next one's turn, and the first strips of rows ask for the
+// next one early enough for it to have come. Sums wait in memory of their own from chunk to chunk. Only where rows are
+// so many that multiplication is the limit by far, a chunk is a whole block of one panel, for which all strips ask.
 
 namespace {
 
@@ -170,7 +171,7 @@ inline void fetch_besides(Progress::Share share, int64_t steps, StripOfChunk<Pro
 template <class Product>
 void multiply_chunks(const Strips<Product>& strips, Pass<Product> pass, Progress* progress) {
   alignas(line_bytes) float waiting[many_rows_of_chunk * panel_width];
-  static_assert(some_rows_of_chunk * most_beside <= many_rows_of_chunk);
+  static_assert(most_rows_of_tile * 4 <= many_rows_of_chunk && some_rows_of_chunk * most_beside <= many_rows_of_chunk);
   const Sums partial{waiting, strips.beside * panel_width, panel_width}, result{pass.c, pass.ldc, pass.c_stride};
   const auto part = [](Sums sums, int64_t row, int panel) {
     sums.at += row * sums.row_stride + panel * sums.panel_stride;

@@ -84,7 +84,7 @@ void multiply(const Matmul& m, PanelAt<typename Product::Word> panel_at) {
     return;
   }
   const Split parts(m.rows, many_rows_of_chunk);
-  Progress progress(m, steps_of(m, parts, Product::step));
+  Progress progress(m.meanwhile, steps_of(m, parts, Product::step));
   for (int64_t i = 0; i < parts.parts; ++i) {
     const int64_t row = parts.begin(i), rows = parts.begin(i + 1) - row;
     const RowStrips<Product> strips(rows);

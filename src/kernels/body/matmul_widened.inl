@@ -57,10 +57,8 @@ void widen_panel(const uint32_t* words, int64_t length, float* widened) {
 // The words are asked for while others are multiplied.
 void multiply_widened_panel(const Strips<Float32Product>& strips, const Pass<Float32Product>& pass, const void* words) {
   const Fetch fetch{words, (pass.k_end - pass.k_begin) * panel_width * 2};
-  Matmul m;
-  m.meanwhile.fetches = &fetch;
-  m.meanwhile.fetch_count = 1;
-  Progress progress(m, (pass.k_end - pass.k_begin) * strips.count);
+  const Meanwhile meanwhile{&fetch, 1, nullptr, nullptr};
+  Progress progress(meanwhile, (pass.k_end - pass.k_begin) * strips.count);
   multiply_chunks<Float32Product>(strips, pass, &progress);
 }
 
@@ -110,7 +108,7 @@ void multiply_widening(const Matmul& m, int64_t row, int64_t rows, Progress* pro
 void matmul_bf16(const Matmul& m) {
   if (nothing_to_add(m)) return;
   const Split parts(m.rows, widened_rows);
-  Progress progress(m, steps_of(m, parts, 2));
+  Progress progress(m.meanwhile, steps_of(m, parts, 2));
   for (int64_t i = 0; i < parts.parts; ++i) {
     const int64_t row = parts.begin(i), rows = parts.begin(i + 1) - row;
     (rows < rows_worth_it ? multiply_widening : multiply_widened_panels)(m, row, rows, &progress);

@@ -43,7 +43,7 @@ void multiply_streaming(const Matmul& m, PanelAt<typename Product::Word> panel_a
   const int64_t panels = m.panel_end - m.panel_begin;
   const int64_t steps = (m.k_end - m.k_begin + Product::step - 1) / Product::step;
   const auto at = [&](int64_t panel) { return panel_at(*m.w, m.panel_begin + panel, m.k_begin); };
-  Progress progress(m, steps * panels);
+  Progress progress(m.meanwhile, steps * panels);
   int beside = most_streams;
   for (int64_t done = 0; done < panels;) {
     while (beside > panels - done) beside /= 2;

@@ -150,8 +150,8 @@ inline const uint32_t* pairs_at(const PackedMatrix& w, int64_t panel, int64_t k)
 // How far a product has come, and what it does for its caller meanwhile.
 class Progress {
  public:
-  inline Progress(const Matmul& m, int64_t steps)
-      : meanwhile_(m.meanwhile), piece_(m.meanwhile.fetches), end_(piece_ + m.meanwhile.fetch_count), steps_(steps) {
+  inline Progress(const Meanwhile& meanwhile, int64_t steps)
+      : meanwhile_(meanwhile), piece_(meanwhile.fetches), end_(piece_ + meanwhile.fetch_count), steps_(steps) {
     for (const Fetch* piece = piece_; piece != end_; ++piece) lines_ += lines_of(*piece);
   }
   struct Share {
@@ -159,7 +159,7 @@ class Progress {
     int64_t lines;
   };
   // Takes so many steps more, and deals out fetches: part of one piece, so that of all lines as large a share has been
-  // asked for as of the steps is taken.
+  // asked for as of the steps is taken. Where memory is the limit as it is, they are left out.
   inline Share go_on(int64_t steps) {
     step_ += steps;
     if (piece_ == end_) return {nullptr, 0};
