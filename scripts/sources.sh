@@ -5,7 +5,7 @@ moxie_sources() {
     [[ -d $directory ]] && present+=("$directory")
   done
   find "${present[@]}" -path tests/data -prune -o -path bindings/go/internal/raw/raw_wrap.c -prune -o -path examples/models -prune -o \
-    -type f \( -name '*.h' -o -name '*.c' -o -name '*.cpp' \) -print | sort
+    -type f \( -name '*.h' -o -name '*.c' -o -name '*.cpp' -o -name '*.inl' \) -print | sort
 }
 # Formatters of different releases disagree; this is the one of Debian 12.
 moxie_clang_format() {

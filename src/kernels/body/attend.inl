@@ -285,8 +285,8 @@ inline void attend_block(const Attend& a, int64_t block, int64_t query, int64_t 
   sums.begin = common.begin;
   sums.end = common.end;
   if (fetch && (block + 1) * cache_block < a.first + a.rows) {
-    sums.ahead = reinterpret_cast<const char*>(a.blocks[block + 1] + a.key_offset) -
-                 reinterpret_cast<const char*>(values);
+    sums.ahead =
+        reinterpret_cast<const char*>(a.blocks[block + 1] + a.key_offset) - reinterpret_cast<const char*>(values);
   }
   sums.run(count, width);
   for (int64_t r = 0; r < count; ++r) alone(r, common.end, seen[r].end);

@@ -141,7 +141,8 @@ template <class Product>
 struct RowStrips {
   ChunkPlan plan;
   Strips<Product> beside, alone;
-  inline explicit RowStrips(int64_t rows) : plan(chunk_plan(rows)), beside(rows, plan, plan.beside), alone(rows, plan, 1) {}
+  inline explicit RowStrips(int64_t rows)
+      : plan(chunk_plan(rows)), beside(rows, plan, plan.beside), alone(rows, plan, 1) {}
 };
 
 // Rows against panels side by side.

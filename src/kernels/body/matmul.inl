@@ -90,11 +90,11 @@ void multiply(const Matmul& m, PanelAt<typename Product::Word> panel_at) {
     const RowStrips<Product> strips(rows);
     for_each_piece(m, strips.plan.beside, strips.plan.k, [&](const Piece& piece, const Piece& after) {
       const auto* a = static_cast<const Element*>(m.a) + row * m.lda + (piece.k - m.k_begin);
-      multiply_chunks<Product>(piece.beside > 1 ? strips.beside : strips.alone,
-                               {a, m.lda, piece.k, piece.k_end, words_of(*m.w, piece, panel_at),
-                                words_after(m, piece, after, panel_at), output_of(m, row, piece), m.ldc, panel_width,
-                                m.accumulate || piece.k > m.k_begin},
-                               &progress);
+      multiply_chunks<Product>(
+          piece.beside > 1 ? strips.beside : strips.alone,
+          {a, m.lda, piece.k, piece.k_end, words_of(*m.w, piece, panel_at), words_after(m, piece, after, panel_at),
+           output_of(m, row, piece), m.ldc, panel_width, m.accumulate || piece.k > m.k_begin},
+          &progress);
     });
   }
 }

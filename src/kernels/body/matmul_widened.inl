@@ -96,9 +96,9 @@ void multiply_widening(const Matmul& m, int64_t row, int64_t rows, Progress* pro
   for_each_piece(m, strips.plan.beside, length, [&](const Piece& piece, const Piece& after) {
     if (piece.panel == m.panel_begin) widen_rows(m, row, rows, piece, a);
     multiply_chunks<WidenedProduct>(piece.beside > 1 ? strips.beside : strips.alone,
-                                    {a, (piece.k_end - piece.k + 1) / 2 * 2, piece.k, piece.k_end, words_of(*m.w, piece, pairs_at),
-                                     words_after(m, piece, after, pairs_at), output_of(m, row, piece), m.ldc,
-                                     panel_width, m.accumulate || piece.k > m.k_begin},
+                                    {a, (piece.k_end - piece.k + 1) / 2 * 2, piece.k, piece.k_end,
+                                     words_of(*m.w, piece, pairs_at), words_after(m, piece, after, pairs_at),
+                                     output_of(m, row, piece), m.ldc, panel_width, m.accumulate || piece.k > m.k_begin},
                                     progress);
   });
 }

@@ -63,8 +63,16 @@ void multiply_streaming(const Matmul& m, PanelAt<typename Product::Word> panel_a
       const auto* after = static_cast<const Word*>(m.after);
       const Word* next = done + beside < end ? at(panel + 1) : end < panels ? at(end) : after != nullptr ? after : w;
       multiply_chunks<Product>(strips,
-                               {static_cast<const typename Product::Element*>(m.a), m.lda, m.k_begin, m.k_end,
-                                {w, stride}, {next, stride}, c, m.ldc, apart * panel_width, m.accumulate},
+                               {static_cast<const typename Product::Element*>(m.a),
+                                m.lda,
+                                m.k_begin,
+                                m.k_end,
+                                {w, stride},
+                                {next, stride},
+                                c,
+                                m.ldc,
+                                apart * panel_width,
+                                m.accumulate},
                                &progress);
     }
   }

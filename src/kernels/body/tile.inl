@@ -1,8 +1,8 @@
 // The tile every product is made of: a few rows against a few vectors of columns, sums in registers.
 //
 // Every element is one chain of additions per block of 256, in ascending k. How many rows and panels a tile holds only
-// decides how many such chains run side by side, and a chain that waits in memory goes on where it was, so neither shows
-// in the bits.
+// decides how many such chains run side by side, and a chain that waits in memory goes on where it was, so neither
+// shows in the bits.
 
 namespace {
 
@@ -72,11 +72,12 @@ struct NothingAhead {
   inline void prefetch() {}
 };
 
-// `ahead` says what to ask for with every step; panel_stride is in words, from panel to panel. The sums begin as `begin`
-// has them (NULL: at zero) and go to `end`, or are added to what is there.
+// `ahead` says what to ask for with every step; panel_stride is in words, from panel to panel. The sums begin as
+// `begin` has them (NULL: at zero) and go to `end`, or are added to what is there.
 template <class Product, int rows, int panels, int vectors, class Ahead>
-[[gnu::always_inline]] inline void tile(const typename Product::Element* a, int64_t lda, int64_t length, const typename Product::Word* w,
-                 int64_t panel_stride, Sums begin, Sums end, bool accumulate, Ahead ahead) {
+[[gnu::always_inline]] inline void tile(const typename Product::Element* a, int64_t lda, int64_t length,
+                                        const typename Product::Word* w, int64_t panel_stride, Sums begin, Sums end,
+                                        bool accumulate, Ahead ahead) {
   static_assert(rows <= 8);
   constexpr int columns = panels * vectors;
   Floats sum[rows][columns] = {};
@@ -165,7 +166,8 @@ class Progress {
     if (piece_ == end_) return {nullptr, 0};
     const int64_t left = lines_of(*piece_) - dealt_of_piece_;
     const int64_t due = (lines_ * step_ + steps_ - 1) / steps_ - dealt_;
-    const Share share{reinterpret_cast<const char*>(piece_->at) + dealt_of_piece_ * line_bytes, left < due ? left : due};
+    const Share share{reinterpret_cast<const char*>(piece_->at) + dealt_of_piece_ * line_bytes,
+                      left < due ? left : due};
     dealt_ += share.lines;
     dealt_of_piece_ += share.lines;
     if (share.lines == left) {
