@@ -10,6 +10,7 @@
 namespace {
 
 constexpr int most_beside = 2;
+constexpr int most_streams = 4;  // of few rows
 constexpr int most_rows_of_strip = registers == 32 ? 8 : 6;
 
 // How rows that share chunks are multiplied.
@@ -21,6 +22,10 @@ struct ChunkPlan {
   bool all_ask;           // every strip, each for its share; else the first ones, a line with every step
   int64_t k;              // after so much of it the next panels have their turn; whole blocks
 };
+
+inline int64_t strips_of(int64_t rows, const ChunkPlan& plan) {
+  return (rows + plan.rows_of_strip - 1) / plan.rows_of_strip;
+}
 
 // Few rows take less time for a chunk than memory takes to answer, so they ask for more lines with a step. More have
 // time, and longer chunks spare them loads and stores of sums. Many have so much of a that it comes from the
@@ -114,7 +119,7 @@ struct Strips {
   int64_t asking, bytes_asked;    // strips that ask for the next chunk, and how much of a stream with a step
   Strip<Product> quiet[2], asks[2];
   inline Strips(int64_t rows, const ChunkPlan& plan, int beside_)
-      : count((rows + plan.rows_of_strip - 1) / plan.rows_of_strip),
+      : count(strips_of(rows, plan)),
         length(rows / count),
         longer(rows % count),
         steps(plan.steps),
@@ -143,6 +148,7 @@ struct RowStrips {
   Strips<Product> beside, alone;
   inline explicit RowStrips(int64_t rows)
       : plan(chunk_plan(rows)), beside(rows, plan, plan.beside), alone(rows, plan, 1) {}
+  [[nodiscard]] inline const Strips<Product>& of(int panels) const { return panels > 1 ? beside : alone; }
 };
 
 // Rows against panels side by side.
@@ -172,7 +178,8 @@ inline void fetch_besides(Progress::Share share, int64_t steps, StripOfChunk<Pro
 template <class Product>
 void multiply_chunks(const Strips<Product>& strips, Pass<Product> pass, Progress* progress) {
   alignas(line_bytes) float waiting[many_rows_of_chunk * panel_width];
-  static_assert(most_rows_of_tile * 4 <= many_rows_of_chunk && some_rows_of_chunk * most_beside <= many_rows_of_chunk);
+  static_assert(most_rows_of_tile * most_streams <= many_rows_of_chunk &&
+                some_rows_of_chunk * most_beside <= many_rows_of_chunk);
   const Sums partial{waiting, strips.beside * panel_width, panel_width}, result{pass.c, pass.ldc, pass.c_stride};
   const auto part = [](Sums sums, int64_t row, int panel) {
     sums.at += row * sums.row_stride + panel * sums.panel_stride;

@@ -19,8 +19,8 @@ inline bool nothing_to_add(const Matmul& m) {
 inline int64_t steps_of(const Matmul& m, const Split& parts, int64_t step) {
   int64_t strips = 0;
   for (int64_t i = 0; i < parts.parts; ++i) {
-    const int64_t rows = parts.begin(i + 1) - parts.begin(i), most = chunk_plan(rows).rows_of_strip;
-    strips += (rows + most - 1) / most;
+    const int64_t rows = parts.begin(i + 1) - parts.begin(i);
+    strips += strips_of(rows, chunk_plan(rows));
   }
   return (m.k_end - m.k_begin + step - 1) / step * (m.panel_end - m.panel_begin) * strips;
 }
@@ -74,6 +74,22 @@ inline float* output_of(const Matmul& m, int64_t row, const Piece& piece) {
   return m.c + row * m.ldc + (piece.panel - m.panel_begin) * panel_width;
 }
 
+// a: of the piece, row by row `lda` apart.
+template <class Product>
+inline Pass<Product> pass_of(const Matmul& m, const typename Product::Element* a, int64_t lda, int64_t row,
+                             const Piece& piece, const Piece& after, PanelAt<typename Product::Word> panel_at) {
+  return {a,
+          lda,
+          piece.k,
+          piece.k_end,
+          words_of(*m.w, piece, panel_at),
+          words_after(m, piece, after, panel_at),
+          output_of(m, row, piece),
+          m.ldc,
+          panel_width,
+          m.accumulate || piece.k > m.k_begin};
+}
+
 // For products that take `a` and the weights as they lie.
 template <class Product>
 void multiply(const Matmul& m, PanelAt<typename Product::Word> panel_at) {
@@ -90,11 +106,8 @@ void multiply(const Matmul& m, PanelAt<typename Product::Word> panel_at) {
     const RowStrips<Product> strips(rows);
     for_each_piece(m, strips.plan.beside, strips.plan.k, [&](const Piece& piece, const Piece& after) {
       const auto* a = static_cast<const Element*>(m.a) + row * m.lda + (piece.k - m.k_begin);
-      multiply_chunks<Product>(
-          piece.beside > 1 ? strips.beside : strips.alone,
-          {a, m.lda, piece.k, piece.k_end, words_of(*m.w, piece, panel_at), words_after(m, piece, after, panel_at),
-           output_of(m, row, piece), m.ldc, panel_width, m.accumulate || piece.k > m.k_begin},
-          &progress);
+      multiply_chunks<Product>(strips.of(piece.beside), pass_of<Product>(m, a, m.lda, row, piece, after, panel_at),
+                               &progress);
     });
   }
 }

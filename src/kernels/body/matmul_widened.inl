@@ -32,9 +32,12 @@ constexpr int64_t widened_rows = 64;
 constexpr int64_t widened_floats = widened_rows * block_length;  // 64 KiB of stack
 constexpr int64_t rows_worth_it = 64;  // from here on widening a panel once is cheaper than in every tile
 
-// A piece's part of `rows` rows, side by side. An odd end meets one of the zeros behind k.
+// An odd end meets one of the zeros behind k.
+inline int64_t even_length(const Piece& piece) { return (piece.k_end - piece.k + 1) / 2 * 2; }
+
+// A piece's part of `rows` rows, side by side.
 void widen_rows(const Matmul& m, int64_t row, int64_t rows, const Piece& piece, float* widened) {
-  const int64_t length = (piece.k_end - piece.k + 1) / 2 * 2;
+  const int64_t length = even_length(piece);
   for (int64_t r = 0; r < rows; ++r) {
     const bfloat16* from = static_cast<const bfloat16*>(m.a) + (row + r) * m.lda + (piece.k - m.k_begin);
     for (int64_t k = 0; k < length; ++k) {
@@ -67,7 +70,7 @@ void multiply_widened_panels(const Matmul& m, int64_t row, int64_t rows, Progres
   alignas(line_bytes) float widened[block_length * panel_width];
   const Strips<Float32Product> strips = RowStrips<Float32Product>(rows).alone;
   for_each_piece(m, 1, block_length, [&](const Piece& piece, const Piece& after) {
-    const int64_t length = (piece.k_end - piece.k + 1) / 2 * 2;
+    const int64_t length = even_length(piece);
     if (piece.panel == m.panel_begin) widen_rows(m, row, rows, piece, a);
     const auto words = words_of(*m.w, piece, pairs_at), later = words_after(m, piece, after, pairs_at);
     widen_panel(words.first, length, widened);
@@ -95,10 +98,8 @@ void multiply_widening(const Matmul& m, int64_t row, int64_t rows, Progress* pro
   const int64_t length = fits < strips.plan.k ? fits : strips.plan.k;
   for_each_piece(m, strips.plan.beside, length, [&](const Piece& piece, const Piece& after) {
     if (piece.panel == m.panel_begin) widen_rows(m, row, rows, piece, a);
-    multiply_chunks<WidenedProduct>(piece.beside > 1 ? strips.beside : strips.alone,
-                                    {a, (piece.k_end - piece.k + 1) / 2 * 2, piece.k, piece.k_end,
-                                     words_of(*m.w, piece, pairs_at), words_after(m, piece, after, pairs_at),
-                                     output_of(m, row, piece), m.ldc, panel_width, m.accumulate || piece.k > m.k_begin},
+    multiply_chunks<WidenedProduct>(strips.of(piece.beside),
+                                    pass_of<WidenedProduct>(m, a, even_length(piece), row, piece, after, pairs_at),
                                     progress);
   });
 }

@@ -3,8 +3,6 @@
 
 namespace {
 
-constexpr int most_streams = 4;
-
 // Where a tile holds as many panels, all of k at once, and as little as possible between two blocks: a core's own
 // prefetching is as quick then as anything that is asked for.
 template <class Product, int rows>
