@@ -23,7 +23,7 @@ packages=(
 )
 case "${1:-}" in
   '') ;;
-  --checks) packages+=(clang-format-14 clang-tidy valgrind) ;;
+  --checks) packages+=(ccache clang-format-14 clang-tidy valgrind) ;;
   *)
     echo "usage: scripts/install-packages.sh [--checks]" >&2
     exit 2
