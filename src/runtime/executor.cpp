@@ -56,10 +56,12 @@ void Executor::submit(Call call, void* body) {
   static thread_local const auto done = std::make_shared<std::atomic<uint32_t>>(0);
   done->store(0, std::memory_order_relaxed);
   Job job{call, body, done, nullptr, nullptr};
+  bool idle = false;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!started_) start();
-    if (first_.load(std::memory_order_relaxed) == nullptr) {
+    idle = first_.load(std::memory_order_relaxed) == nullptr;
+    if (idle) {
       first_.store(&job, std::memory_order_release);
     } else {
       last_->next = &job;
@@ -67,6 +69,7 @@ void Executor::submit(Call call, void* body) {
     last_ = &job;
   }
   arrived_.notify_one();
+  if (idle) team_.wake();
   done->wait(0, std::memory_order_acquire);
   tell_acquired(done.get());
   if (job.failure) std::rethrow_exception(job.failure);

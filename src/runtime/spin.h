@@ -16,9 +16,9 @@ constexpr auto spin_time = std::chrono::microseconds(30);
 
 // Whether done() came true in that time. pause() is called between looks.
 template <typename Done, typename Pause>
-bool spin_until(Done&& done, Pause&& pause) {
+bool spin_until(Done&& done, Pause&& pause, std::chrono::microseconds time = spin_time) {
   if (done()) return true;
-  const auto end = std::chrono::steady_clock::now() + spin_time;
+  const auto end = std::chrono::steady_clock::now() + time;
   do {
     for (int i = 0; i < 32; ++i) {
       if (done()) return true;

@@ -15,6 +15,10 @@ namespace {
 std::mutex starting_mutex;
 std::atomic<Team*> starting{nullptr};
 
+// A phase of a call ends no later than the last task that others are at, and a thread that must be woken is missed in
+// the next one. So it stays awake so long, and leaves its core to whoever wants it.
+constexpr auto last_task_time = std::chrono::microseconds(1000);
+
 }  // namespace
 
 void Team::enter() {
@@ -70,8 +74,9 @@ void Team::wait_for_phases(int worker) {
   for (;;) {
     const auto begun = [&] { return epoch_.load(std::memory_order_acquire) != seen; };
     // Between the phases of a call a core that is given away comes back too late.
-    const auto pause = [&] { resting_.load(std::memory_order_relaxed) ? std::this_thread::yield() : relax(); };
-    if (!spin_until(begun, pause)) epoch_.wait(seen);
+    const auto soon = [&] { return begun() || resting_.load(std::memory_order_relaxed); };
+    if (!spin_until(soon)) spin_until(soon, std::this_thread::yield, last_task_time);
+    if (!spin_until(begun, std::this_thread::yield)) epoch_.wait(seen);
     seen = epoch_.load(std::memory_order_acquire);
     if (stop_.load()) return;
     work(worker);
@@ -124,11 +129,10 @@ void Team::phase(TaskCall call, void* body, int64_t count) {
     const uint64_t number = (ticket_.load(std::memory_order_relaxed) >> 32) + 1;
     tell_released(&ticket_);
     ticket_.store(number << 32 | static_cast<uint64_t>(count), std::memory_order_release);
-    resting_.store(false, std::memory_order_relaxed);
-    epoch_.fetch_add(1, std::memory_order_release);
-    epoch_.notify_all();
+    wake();
     work(0);
-    if (!spin_until([&] { return unfinished_.load(std::memory_order_acquire) == 0; })) {
+    const auto finished = [&] { return unfinished_.load(std::memory_order_acquire) == 0; };
+    if (!spin_until(finished) && !spin_until(finished, std::this_thread::yield, last_task_time)) {
       int32_t left = unfinished_.load(std::memory_order_acquire);
       while (left != 0) {
         unfinished_.wait(left);

@@ -39,6 +39,13 @@ class Team {
     phase([](void* body, int64_t index, int worker) { (*static_cast<Plain*>(body))(index, worker); }, &task, count);
   }
 
+  // Tells sleeping threads that a run() is near, so that they are awake when it comes. From any thread.
+  void wake() {
+    resting_.store(false, std::memory_order_relaxed);
+    epoch_.fetch_add(1, std::memory_order_release);
+    epoch_.notify_all();
+  }
+
   // Until the next run(): threads that wait make room for whoever wants their core. Only from inside live().
   void rest() { resting_.store(true, std::memory_order_relaxed); }
 
