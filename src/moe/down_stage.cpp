@@ -108,6 +108,11 @@ void run_rows(const Stages& s, const Runs& runs, const Tile& tile, const RowRun&
   }
 }
 
+// Of a task that makes whole sums of y: more columns read h less often, fewer stay in cache until they are added.
+constexpr int64_t most_panels_of_sums = 2 * panel_tile;
+constexpr int64_t product_floats = row_tile * most_panels_of_sums * kernels::panel_width;
+static_assert(few_rows * panels_of_few_rows <= row_tile * most_panels_of_sums);
+
 // Columns of y, and the tiles that make them, one after another.
 struct Task {
   Span panels{0, 0};
@@ -129,10 +134,10 @@ std::pmr::vector<Task> make_tasks(const Stages& s, std::span<const RowTile> tile
   const bool few =
       std::all_of(tiles.begin(), tiles.end(), [](const RowTile& tile) { return tile.rows.size() <= few_rows; });
   const int64_t threads = s.context.team.size();
-  // With few rows tasks cost alike, so they may be long until the end; and four panels are read faster side by side
-  // than one after another.
-  const int64_t most = few ? panels_of_few_rows : panel_tile;
-  const int64_t least = few ? std::clamp<int64_t>(panels / (4 * threads), 1, 4) : 1;
+  // With few rows tasks cost alike, so they may be long until the end. And four panels are read faster side by side
+  // than one after another, as two are multiplied.
+  const int64_t most = few ? panels_of_few_rows : most_panels_of_sums;
+  const int64_t least = std::clamp<int64_t>(panels / (4 * threads), 1, few ? 4 : 2);
   const int64_t parts = few ? threads : 2 * threads;
   for (int64_t begin = 0; begin < panels;) {
     const int64_t share = std::clamp((panels - begin) / parts, least, most);
@@ -157,11 +162,10 @@ void run_down(const Stages& s) {
   const auto finish = [&](const Tile& tile, const RowRun& run) { run_rows(s, runs, tile, run); };
   const Span widest = tasks.empty() ? Span{0, 0} : tasks.front().panels;
   auto* last = last_tiles(s.context, runs, tiles, Tile{{}, widest}, needs);
-  static_assert(few_rows * panels_of_few_rows <= row_tile * panel_tile);
   // Of the tile that is multiplied, and of the last one where that is unfinished.
   auto* products = workspace.take<std::array<float*, 2>>(s.context.team.size());
   for (int i = 0; i < s.context.team.size(); ++i) {
-    for (float*& product : products[i]) product = workspace.take<float>(row_tile * column_block);
+    for (float*& product : products[i]) product = workspace.take<float>(product_floats);
   }
   const auto weight = [&](int64_t tile) -> const kernels::PackedMatrix& {
     return s.base.experts[static_cast<size_t>(tiles[static_cast<size_t>(tile)].expert)].down.weight;
