@@ -134,8 +134,8 @@ std::pmr::vector<Task> make_tasks(const Stages& s, std::span<const RowTile> tile
   const bool few =
       std::all_of(tiles.begin(), tiles.end(), [](const RowTile& tile) { return tile.rows.size() <= few_rows; });
   const int64_t threads = s.context.team.size();
-  // With few rows tasks cost alike, so they may be long until the end. And four panels are read faster side by side
-  // than one after another, as two are multiplied.
+  // With few rows tasks cost alike, so they may be long until the end. Panels side by side take less time than one
+  // after another: four where few rows read them, two where many are multiplied.
   const int64_t most = few ? panels_of_few_rows : most_panels_of_sums;
   const int64_t least = std::clamp<int64_t>(panels / (4 * threads), 1, few ? 4 : 2);
   const int64_t parts = few ? threads : 2 * threads;

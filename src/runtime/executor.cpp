@@ -56,12 +56,12 @@ void Executor::submit(Call call, void* body) {
   static thread_local const auto done = std::make_shared<std::atomic<uint32_t>>(0);
   done->store(0, std::memory_order_relaxed);
   Job job{call, body, done, nullptr, nullptr};
-  bool idle = false;
+  bool was_empty = false;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!started_) start();
-    idle = first_.load(std::memory_order_relaxed) == nullptr;
-    if (idle) {
+    was_empty = first_.load(std::memory_order_relaxed) == nullptr;
+    if (was_empty) {
       first_.store(&job, std::memory_order_release);
     } else {
       last_->next = &job;
@@ -69,7 +69,7 @@ void Executor::submit(Call call, void* body) {
     last_ = &job;
   }
   arrived_.notify_one();
-  if (idle) team_.wake();
+  if (was_empty) team_.wake();  // now, not when the executor has been woken
   done->wait(0, std::memory_order_acquire);
   tell_acquired(done.get());
   if (job.failure) std::rethrow_exception(job.failure);

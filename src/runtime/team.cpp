@@ -2,6 +2,7 @@
 
 #include <omp.h>
 
+#include <chrono>
 #include <thread>
 
 #include "runtime/race_detector.h"
@@ -15,9 +16,14 @@ namespace {
 std::mutex starting_mutex;
 std::atomic<Team*> starting{nullptr};
 
-// A phase of a call ends no later than the last task that others are at, and a thread that must be woken is missed in
-// the next one. So it stays awake so long, and leaves its core to whoever wants it.
-constexpr auto last_task_time = std::chrono::microseconds(1000);
+// Waits for what comes when others have done their last task of a phase. A core that is given away comes back too late
+// for the next phase, and a thread that must be woken later still: so first the core is kept, then the thread stays
+// awake and makes room for whoever wants to run.
+template <typename Done>
+bool stay_awake_until(Done&& done) {
+  constexpr auto last_task_time = std::chrono::microseconds(1000);
+  return spin_until(done) || spin_until(done, std::this_thread::yield, last_task_time);
+}
 
 }  // namespace
 
@@ -58,8 +64,7 @@ void Team::start(MasterCall call, void* body) {
       omp_set_num_threads(1);
       master_call(master_body);
       team->stop_.store(true);
-      team->epoch_.fetch_add(1);
-      team->epoch_.notify_all();
+      team->wake();
       while (team->living_.load() > 1) relax();
     } else {
       team->living_.fetch_add(1);
@@ -73,9 +78,7 @@ void Team::wait_for_phases(int worker) {
   uint32_t seen = 0;
   for (;;) {
     const auto begun = [&] { return epoch_.load(std::memory_order_acquire) != seen; };
-    // Between the phases of a call a core that is given away comes back too late.
-    const auto soon = [&] { return begun() || resting_.load(std::memory_order_relaxed); };
-    if (!spin_until(soon)) spin_until(soon, std::this_thread::yield, last_task_time);
+    stay_awake_until([&] { return begun() || resting_.load(std::memory_order_relaxed); });
     if (!spin_until(begun, std::this_thread::yield)) epoch_.wait(seen);
     seen = epoch_.load(std::memory_order_acquire);
     if (stop_.load()) return;
@@ -131,8 +134,7 @@ void Team::phase(TaskCall call, void* body, int64_t count) {
     ticket_.store(number << 32 | static_cast<uint64_t>(count), std::memory_order_release);
     wake();
     work(0);
-    const auto finished = [&] { return unfinished_.load(std::memory_order_acquire) == 0; };
-    if (!spin_until(finished) && !spin_until(finished, std::this_thread::yield, last_task_time)) {
+    if (!stay_awake_until([&] { return unfinished_.load(std::memory_order_acquire) == 0; })) {
       int32_t left = unfinished_.load(std::memory_order_acquire);
       while (left != 0) {
         unfinished_.wait(left);

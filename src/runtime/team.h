@@ -39,7 +39,7 @@ class Team {
     phase([](void* body, int64_t index, int worker) { (*static_cast<Plain*>(body))(index, worker); }, &task, count);
   }
 
-  // Tells sleeping threads that a run() is near, so that they are awake when it comes. From any thread.
+  // Wakes the threads that sleep: a run() is near, and they shall not come late to it. From any thread.
   void wake() {
     resting_.store(false, std::memory_order_relaxed);
     epoch_.fetch_add(1, std::memory_order_release);
