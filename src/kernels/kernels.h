@@ -74,6 +74,8 @@ struct LoraShrink {
   int64_t k_begin = 0, k_end = 0;
   float* z = nullptr;  // [rows][ldz]
   int64_t ldz = 0;
+  int64_t part = 0;     // not 0: each so many columns have a z of their own; a divisor of 256, and k_begin a multiple
+  int64_t ld_part = 0;  // from z of one part to that of the next
 };
 
 // The second: to[i][c] = from[i][c] + sum over j of z[i][j] * b[c][j], c over panels of 32 of B. Float32; the sum in
@@ -84,7 +86,7 @@ struct LoraExpand {
   int64_t rows = 0;
   int64_t rank = 0;
   FactorPanels b;
-  const float* from = nullptr;  // points at column 0 of the first panel, as `to` does
+  const float* from = nullptr;  // points at column 0 of the first panel, as `to` does; NULL: zero
   int64_t ld_from = 0;
   const int32_t* from_rows = nullptr;  // which rows of `from`; NULL: 0, 1, ...
   float* to = nullptr;

@@ -8,6 +8,12 @@
 
 namespace moxie::moe {
 
+// Rows of h in float32, as many as the down input has deltas.
+struct KeptRows {
+  float* rows = nullptr;
+  int64_t ld = 0;
+};
+
 // One range's work in a call.
 struct RangeWork {
   const adapter::FeedForwardAdapter* adapter = nullptr;
@@ -21,6 +27,7 @@ struct RangeWork {
   RouterWork down_router;           // plug-in experts on down
   LoraInput down_input;             // z: the sums of the partial ones
   float* z_partial = nullptr;       // [blocks][z_rows][ldz]
+  KeptRows down_h;                  // of sets with deltas: h, until the whole of it meets A
   float* logits_partial = nullptr;  // [blocks][rows][experts], plug-in experts on down
 
   [[nodiscard]] bool mixlora() const { return adapter != nullptr && adapter->router.has_value(); }

@@ -25,7 +25,7 @@ void adapt(const Stages& s, const Runs& runs, const Tile& tile, const RowRun& ru
   if (range.down == nullptr) return;
   const LoraInput& input = range.down_input;
   const auto add = [&](int32_t set, int64_t z_row, int64_t count, const LoraRows& rows) {
-    add_lora(s.context, *range.down, set, input.z + z_row * input.ldz, input.ldz, count, tile.panels, rows);
+    add_lora(s.context, input, set, {z_row, z_row + count}, tile.panels, rows);
   };
   const LoraRows in_place = LoraRows::in_place(product, tile.width());
   if (!range.mixlora()) {
@@ -71,7 +71,8 @@ constexpr int64_t staying_sums = int64_t{128} << 10;
 template <typename Visit>
 void for_each_need(const Stages& s, const Runs& runs, const Tile& tile, const RowRun& run, Visit&& visit) {
   runs.for_each_set(run, [&](const RangeWork& range, int32_t set) {
-    if (range.down != nullptr) visit(range.down->b.panels_of(set, tile.panels.begin, tile.panels.end).fetch());
+    if (range.down == nullptr || range.down_input.has_deltas(set)) return;
+    visit(range.down->b.panels_of(set, tile.panels.begin, tile.panels.end).fetch());
   });
   const Span columns = columns_of(s, tile.panels);
   const auto bytes = columns.size() * static_cast<int64_t>(sizeof(float));

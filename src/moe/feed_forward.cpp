@@ -5,6 +5,7 @@
 #include <cstring>
 #include <string>
 
+#include "moe/lora_delta.h"
 #include "moe/stages.h"
 #include "runtime/error.h"
 
@@ -125,6 +126,18 @@ void run_expert_inputs(const Context& context, const FeedForwardCall& call, std:
                    [&](int64_t index, int) { run_task(context, tasks[static_cast<size_t>(index)], call.x, call.ldx); });
 }
 
+// What gate and up add for sets with few rows.
+void run_gate_up_deltas(const Context& context, std::span<RangeWork> ranges) {
+  auto inputs = context.workspace.list<const LoraInput*>();
+  for (RangeWork& range : ranges) {
+    for (LoraInput* input : {&range.gate, &range.up}) {
+      plan_deltas(context.workspace, input);
+      inputs.push_back(input);
+    }
+  }
+  make_deltas(context, inputs);
+}
+
 // Room for what the gate-up stage makes of h for the down projection.
 void make_down_input(Workspace& workspace, const FeedForward& base, RangeWork* range) {
   if (range->down == nullptr) return;
@@ -135,6 +148,11 @@ void make_down_input(Workspace& workspace, const FeedForward& base, RangeWork* r
   } else {
     input = make_lora_input(workspace, *range->down, range->begin, range->rows);
     input.router = range->down_router;
+  }
+  plan_deltas(workspace, &input);
+  if (input.deltas.count != 0) {
+    range->down_h.ld = row_stride(base.ffn, sizeof(float));
+    range->down_h.rows = workspace.take<float>(input.deltas.count * range->down_h.ld);
   }
   range->z_partial = workspace.take<float>(blocks * input.z_rows * input.ldz);
   if (range->down_router.router != nullptr) {
@@ -198,6 +216,7 @@ void run_feed_forward(const Context& context, const FeedForward& base, const Fee
                                        [](const RangeWork& range) { return range.down_router.router != nullptr; });
   if (!only_route || down_routes) {
     run_expert_inputs(context, call, ranges);
+    run_gate_up_deltas(context, ranges);
     for (RangeWork& range : ranges) make_down_input(workspace, base, &range);
     Stages stages{context, base, call, ranges, {}, {}, rounded, {}};
     stages.entries = make_entries(workspace, base, ranges, call.rows);

@@ -2,6 +2,7 @@
 // cache.
 #include <algorithm>
 
+#include "moe/down_inputs.h"
 #include "moe/stages.h"
 
 namespace moxie::moe {
@@ -46,21 +47,19 @@ mox_activation activation_of(const Stages& s, const RangeWork& range) {
   return own ? range.adapter->activation : s.base.activation;
 }
 
-// The down projection's z of one block, for rows of h that stand at z rows [z_row, z_row + rows).
+// The down projection's z of one block, for rows of h that stand at z rows [z_row, z_row + rows). Sets with few rows
+// wait for the whole of h.
 void partial_z(const Stages& s, const RangeWork& range, const Tile& tile, int32_t set, const float* h, int64_t rows,
                int64_t z_row) {
   if (range.down == nullptr) return;
   const LoraInput& input = range.down_input;
-  kernels::LoraShrink call;
-  call.x = h;
-  call.ldx = column_block;
-  call.rows = rows;
-  call.a = input.sets->a.panels_of(set);
-  call.k_begin = tile.first;
-  call.k_end = tile.first + tile.columns;
-  call.z = range.z_partial + (tile.block * input.z_rows + z_row) * input.ldz;
-  call.ldz = input.ldz;
-  s.context.small().lora_shrink(call);
+  if (input.has_deltas(set)) {
+    float* kept = range.down_h.rows + input.delta_of(set, z_row) * range.down_h.ld + tile.first;
+    for (int64_t i = 0; i < rows; ++i) std::copy_n(h + i * column_block, tile.width, kept + i * range.down_h.ld);
+  } else {
+    shrink_blocks(s.context, range, {set, {z_row, z_row + rows}, {0, input.sets->a.panels()}},
+                  {tile.block, tile.block + 1}, h, column_block);
+  }
 
   if (range.down_router.router == nullptr || range.down_router.given != nullptr) return;
   const adapter::Router& router = *range.down_router.router;
@@ -82,7 +81,7 @@ void one_set(const Stages& s, const RangeWork& range, const Tile& tile, const Ro
   float* up = tile.up + begin * column_block;
   const auto add = [&](const LoraInput& input, float* values) {
     if (!input.any()) return;
-    add_lora(s.context, *input.sets, 0, input.z + run.first_row * input.ldz, input.ldz, rows, tile.panels,
+    add_lora(s.context, input, 0, {run.first_row, run.first_row + rows}, tile.panels,
              LoraRows::in_place(values, column_block));
   };
   add(range.gate, gate);
@@ -110,8 +109,7 @@ void expert_rows(const Stages& s, const RangeWork& range, const LoraInput& input
   rows.ld_to = column_block;
   const int64_t count = pairs.pairs.size();
   if (input.any()) {
-    add_lora(s.context, *input.sets, pairs.set, input.z + pairs.pairs.begin * input.ldz, input.ldz, count, tile.panels,
-             rows);
+    add_lora(s.context, input, pairs.set, pairs.pairs, tile.panels, rows);
   } else {
     for (int64_t i = 0; i < count; ++i) {
       std::copy_n(rows.from + (rows.from_rows[i] - rows.first_row) * column_block, tile.width,
@@ -156,9 +154,10 @@ template <typename Visit>
 void for_each_need(const Runs& runs, const Tile& tile, const RowRun& run, Visit&& visit) {
   runs.for_each_set(run, [&](const RangeWork& range, int32_t set) {
     for (const LoraInput* input : {&range.gate, &range.up}) {
-      if (input->any()) visit(input->sets->b.panels_of(set, tile.panels.begin, tile.panels.end).fetch());
+      if (!input->any() || input->has_deltas(set)) continue;
+      visit(input->sets->b.panels_of(set, tile.panels.begin, tile.panels.end).fetch());
     }
-    if (range.down == nullptr) return;
+    if (range.down == nullptr || range.down_input.has_deltas(set)) return;
     for (int64_t p = 0; p < range.down->a.panels(); ++p) {
       kernels::FactorPanels a = range.down->a.panels_of(set, p, p + 1);
       a.first += tile.first * kernels::shrink_panel_width;
@@ -280,42 +279,6 @@ void run_gate_up(Stages& s) {
     }
   });
   s.context.team.run(s.context.team.size(), [&](int64_t worker, int) { last[worker].finish(finish); });
-}
-
-void finish_down_inputs(const Stages& s) {
-  const int64_t blocks = divide_up(s.base.ffn, column_block);
-  struct Task {
-    RangeWork* range;
-    Span rows;
-  };
-  auto tasks = s.context.workspace.list<Task>();
-  for (RangeWork& range : s.ranges) {
-    if (range.down == nullptr) continue;
-    for (int64_t i = 0; i < divide_up(range.down_input.z_rows, row_tile); ++i) {
-      tasks.push_back({&range, part(i, row_tile, range.down_input.z_rows)});
-    }
-  }
-  s.context.team.run(static_cast<int64_t>(tasks.size()), [&](int64_t index, int) {
-    const Task& task = tasks[static_cast<size_t>(index)];
-    const LoraInput& input = task.range->down_input;
-    const RouterWork& router = task.range->down_router;
-    auto sum_blocks = [&](const float* partial, int64_t width, float* sum) {
-      const int64_t begin = task.rows.begin * width, count = task.rows.size() * width;
-      std::copy_n(partial + begin, count, sum + begin);
-      for (int64_t b = 1; b < blocks; ++b) {
-        const float* block = partial + b * input.z_rows * width;
-        for (int64_t i = begin; i < begin + count; ++i) sum[i] += block[i];
-      }
-    };
-    sum_blocks(task.range->z_partial, input.ldz, input.z);
-    if (router.router == nullptr) {
-      scale(input, task.rows, {0, input.ldz});
-      return;
-    }
-    if (router.given == nullptr) sum_blocks(task.range->logits_partial, router.settings.experts, router.logits);
-    decide_rows(router, task.rows);
-    weigh(input, task.rows);
-  });
 }
 
 }  // namespace moxie::moe

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "moe/lora_delta.h"
+
 namespace moxie::moe {
 namespace {
 
@@ -69,7 +71,12 @@ void run_linears(const Context& context, const float* x, int64_t ldx, int64_t ro
   }
 
   auto tasks = workspace.list<InputTask>();
-  for (const LoraInput& input : inputs) add_tasks(&tasks, input);
+  auto with_deltas = workspace.list<const LoraInput*>();
+  for (LoraInput& input : inputs) {
+    plan_deltas(workspace, &input);
+    add_tasks(&tasks, input);
+    with_deltas.push_back(&input);
+  }
   const int64_t roundings = dtype == MOX_F32 ? 0 : divide_up(rows, row_tile);
   const auto input_tasks = static_cast<int64_t>(tasks.size());
   context.team.run(input_tasks + roundings, [&](int64_t index, int) {
@@ -96,6 +103,7 @@ void run_linears(const Context& context, const float* x, int64_t ldx, int64_t ro
     decide_rows(task.input->router, task.rows);
     weigh(*task.input, task.rows);
   });
+  make_deltas(context, with_deltas);
   for (size_t r = 0; r < kept.size(); ++r) {
     for (size_t j = 0; j < jobs.size(); ++j) {
       const LoraInput& input = inputs[r * jobs.size() + j];
@@ -136,8 +144,7 @@ void run_linears(const Context& context, const float* x, int64_t ldx, int64_t ro
       const int64_t begin = std::max(tile.row_begin, ranges[r].begin);
       const int64_t end = std::min(tile.row_end, ranges[r].end);
       if (begin >= end) continue;
-      add_lora(context, *input.sets, 0, input.z + (begin - input.begin) * input.ldz, input.ldz, end - begin,
-               {tile.panel_begin, tile.panel_end},
+      add_lora(context, input, 0, {begin - input.begin, end - input.begin}, {tile.panel_begin, tile.panel_end},
                LoraRows::in_place(product + (begin - tile.row_begin) * column_block, column_block));
     }
     add_bias(linear.bias, first, columns, tile.row_end - tile.row_begin, product);

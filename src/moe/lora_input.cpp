@@ -123,30 +123,48 @@ void weigh(const LoraInput& input, Span rows) {
   }
 }
 
-void add_lora(const Context& context, const adapter::LoraSets& sets, int32_t set, const float* z, int64_t ldz,
-              int64_t count, Span panels, const LoraRows& rows) {
-  kernels::LoraExpand product;
-  product.z = z;
-  product.ldz = ldz;
-  product.rows = count;
-  product.rank = sets.rank;
-  product.b = sets.b.panels_of(set, panels.begin, panels.end);
-  product.from = rows.from;
-  product.ld_from = rows.ld_from;
-  product.from_rows = rows.from_rows;
-  product.to = rows.to;
-  product.ld_to = rows.ld_to;
-  product.to_rows = rows.to_rows;
-  product.first_row = rows.first_row;
-  context.small().lora_expand(product);
+namespace {
+
+void add_deltas(const LoraInput& input, int32_t set, Span z_rows, Span columns, const LoraRows& rows) {
+  const float* delta = input.deltas.rows + input.delta_of(set, z_rows.begin) * input.deltas.ld + columns.begin;
+  for (int64_t i = 0; i < z_rows.size(); ++i, delta += input.deltas.ld) {
+    const float* from = rows.from + rows.from_row(i) * rows.ld_from;
+    float* to = rows.to + rows.to_row(i) * rows.ld_to;
+    for (int64_t c = 0; c < columns.size(); ++c) to[c] = from[c] + delta[c];
+  }
+}
+
+}  // namespace
+
+void add_lora(const Context& context, const LoraInput& input, int32_t set, Span z_rows, Span panels,
+              const LoraRows& rows) {
+  const adapter::LoraSets& sets = *input.sets;
+  const Span columns{panels.begin * kernels::expand_panel_width, panels.end * kernels::expand_panel_width};
+  if (input.has_deltas(set)) {
+    add_deltas(input, set, z_rows, columns, rows);
+  } else {
+    kernels::LoraExpand product;
+    product.z = input.z + z_rows.begin * input.ldz;
+    product.ldz = input.ldz;
+    product.rows = z_rows.size();
+    product.rank = sets.rank;
+    product.b = sets.b.panels_of(set, panels.begin, panels.end);
+    product.from = rows.from;
+    product.ld_from = rows.ld_from;
+    product.from_rows = rows.from_rows;
+    product.to = rows.to;
+    product.ld_to = rows.ld_to;
+    product.to_rows = rows.to_rows;
+    product.first_row = rows.first_row;
+    context.small().lora_expand(product);
+  }
 
   if (sets.rescale.empty()) return;
   const std::vector<float>& rescale = sets.rescale[static_cast<size_t>(set)];
-  const int64_t first = panels.begin * kernels::expand_panel_width;
-  const int64_t columns = std::min(panels.end * kernels::expand_panel_width, sets.out) - first;
-  for (int64_t i = 0; i < count; ++i) {
-    float* to = rows.to + (rows.to_rows == nullptr ? i : rows.to_rows[i] - rows.first_row) * rows.ld_to;
-    for (int64_t c = 0; c < columns; ++c) to[c] *= rescale[static_cast<size_t>(first + c)];
+  const int64_t end = std::min(columns.end, sets.out);
+  for (int64_t i = 0; i < z_rows.size(); ++i) {
+    float* to = rows.to + rows.to_row(i) * rows.ld_to - columns.begin;
+    for (int64_t c = columns.begin; c < end; ++c) to[c] *= rescale[static_cast<size_t>(c)];
   }
 }
 

@@ -18,6 +18,14 @@ struct Pairs {
 // Pairs of a decided range.
 Pairs make_pairs(Workspace& workspace, const RouterWork& router);
 
+// B z that is made before it is added (lora_delta.h).
+struct Deltas {
+  int64_t count = 0;            // rows of all sets that are made so
+  int64_t* first_of = nullptr;  // [sets] the first of them that is of a set; -1: not made so
+  float* rows = nullptr;        // [count][ld]
+  int64_t ld = 0;
+};
+
 // What one LoraSets makes of one input, rows [begin, begin + rows) of a call. A z row belongs to a row of the range, or
 // under MixLoRA to a pair, and is made by the pair's expert alone. For plug-in experts (LoRAMoE, MoLA) z is weighted by
 // their router, so that the experts' sum is the one product B z.
@@ -29,9 +37,19 @@ struct LoraInput {
   float* z = nullptr;  // [z_rows, ldz]
   int64_t ldz = 0;     // the rank, padded to whole panels of A
   RouterWork router;   // router.router NULL: none
+  Deltas deltas;
 
   [[nodiscard]] bool any() const { return sets != nullptr; }
   [[nodiscard]] bool routes() const { return router.router != nullptr; }
+  [[nodiscard]] int32_t count_sets() const { return sets == nullptr ? 0 : pairs == nullptr ? 1 : sets->sets; }
+  [[nodiscard]] Span z_rows_of(int32_t set) const {
+    return pairs == nullptr ? Span{0, z_rows} : Span{pairs->begin_of[set], pairs->begin_of[set + 1]};
+  }
+  [[nodiscard]] bool has_deltas(int32_t set) const { return deltas.count != 0 && deltas.first_of[set] >= 0; }
+  // Among the rows of all deltas, that of a z row of a set that has_deltas().
+  [[nodiscard]] int64_t delta_of(int32_t set, int64_t z_row) const {
+    return deltas.first_of[set] + z_row - z_rows_of(set).begin;
+  }
 };
 
 // A piece of first-half work: products with A, or logits of a router.
@@ -77,11 +95,15 @@ struct LoraRows {
   const int32_t* to_rows = nullptr;
   int32_t first_row = 0;
 
+  [[nodiscard]] int64_t from_row(int64_t i) const { return from_rows == nullptr ? i : from_rows[i] - first_row; }
+  [[nodiscard]] int64_t to_row(int64_t i) const { return to_rows == nullptr ? i : to_rows[i] - first_row; }
+
   static LoraRows in_place(float* rows, int64_t ld) { return {rows, ld, nullptr, rows, ld, nullptr, 0}; }
 };
 
-// rows.to = rows.from + B_set z, panels of the output; then DoRA's rescaling of the whole. z: [count][ldz].
-void add_lora(const Context& context, const adapter::LoraSets& sets, int32_t set, const float* z, int64_t ldz,
-              int64_t count, Span panels, const LoraRows& rows);
+// rows.to = rows.from + B_set z, panels of the output; then DoRA's rescaling of the whole. z: rows [z_rows) of the
+// input.
+void add_lora(const Context& context, const LoraInput& input, int32_t set, Span z_rows, Span panels,
+              const LoraRows& rows);
 
 }  // namespace moxie::moe

@@ -32,6 +32,12 @@ constexpr int64_t row_stride(int64_t columns, size_t element_bytes) {
   return (lines + 1 - lines % 2) * line / bytes;
 }
 
+// Bytes of factors that one task reads from end to end, of so many in all: long enough for a core to read ahead, short
+// enough for each thread to have some.
+constexpr int64_t stretch(int64_t bytes, int64_t threads) {
+  return std::clamp(bytes / (8 * threads), int64_t{64} << 10, int64_t{1} << 20);
+}
+
 struct Span {
   int64_t begin, end;
   [[nodiscard]] int64_t size() const { return end - begin; }

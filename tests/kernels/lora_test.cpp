@@ -108,6 +108,40 @@ TEST_P(LoraTest, ShrinkOfARowDoesNotDependOnTheOthers) {
   }
 }
 
+TEST_P(LoraTest, ShrinkInPartsGivesEachItsOwnSum) {
+  std::mt19937 generator(25);
+  constexpr int64_t rank = 21, k = 2500, part = 128;
+  const Factor a(generator, shrink_panel_width, rank, k);
+  for (const int64_t rows : {1, 2, 7}) {
+    const std::vector<float> x = random_floats(generator, rows * k);
+    const int64_t ldz = a.bank.panels() * shrink_panel_width, ld_part = rows * ldz + 5;
+    for (const int64_t k_begin : {0, 128, 1024, 2432}) {
+      const int64_t parts = (k - k_begin + part - 1) / part;
+      std::vector<float> z(static_cast<size_t>(parts * ld_part), not_a_number);
+      LoraShrink s;
+      s.x = x.data() + k_begin;
+      s.ldx = k;
+      s.rows = rows;
+      s.a = a.bank.panels_of(1);
+      s.k_begin = k_begin;
+      s.k_end = k;
+      s.z = z.data();
+      s.ldz = ldz;
+      s.part = part;
+      s.ld_part = ld_part;
+      GetParam()->lora_shrink(s);
+      for (int64_t p = 0; p < parts; ++p) {
+        const int64_t begin = k_begin + p * part, end = std::min(begin + part, k);
+        const std::vector<float> alone = Shrink{a, x, k}.run(*GetParam(), nullptr, rows, begin, end);
+        for (int64_t row = 0; row < rows; ++row) {
+          ASSERT_EQ(std::memcmp(z.data() + p * ld_part + row * ldz, alone.data() + row * rank, rank * sizeof(float)), 0)
+              << rows << " rows from " << k_begin << ", part " << p;
+        }
+      }
+    }
+  }
+}
+
 struct Expand {
   const Factor& b;
   const std::vector<float>& z;
@@ -168,7 +202,7 @@ TEST_P(LoraTest, ExpandAgreesWithDoublePrecision) {
 
 TEST_P(LoraTest, ExpandOfARowDoesNotDependOnTheOthers) {
   std::mt19937 generator(24);
-  constexpr int64_t rows = 21, rank = 16, out = 160;
+  constexpr int64_t rows = 21, rank = 16, out = 608;  // panels that are no multiple of how many are read side by side
   const Factor b(generator, expand_panel_width, out, rank);
   const std::vector<float> z = random_floats(generator, rows * rank), from = random_floats(generator, rows * out);
   std::vector<float> together(from.size());
@@ -180,6 +214,19 @@ TEST_P(LoraTest, ExpandOfARowDoesNotDependOnTheOthers) {
                        apart.data() + first * out, out, nullptr);
     }
     ASSERT_EQ(std::memcmp(apart.data(), together.data(), apart.size() * sizeof(float)), 0) << count << " at once";
+  }
+}
+
+TEST_P(LoraTest, ExpandFromNothingStartsAtZero) {
+  std::mt19937 generator(26);
+  constexpr int64_t rows = 9, rank = 5, out = 224;
+  const Factor b(generator, expand_panel_width, out, rank);
+  const std::vector<float> z = random_floats(generator, rows * rank), zeros(static_cast<size_t>(rows * out));
+  for (int64_t count = 1; count <= rows; ++count) {
+    std::vector<float> from_zeros(static_cast<size_t>(count * out)), from_nothing(from_zeros);
+    Expand{b, z}.run(*GetParam(), 0, count, zeros.data(), out, nullptr, from_zeros.data(), out, nullptr);
+    Expand{b, z}.run(*GetParam(), 0, count, nullptr, 0, nullptr, from_nothing.data(), out, nullptr);
+    ASSERT_EQ(std::memcmp(from_zeros.data(), from_nothing.data(), from_zeros.size() * sizeof(float)), 0) << count;
   }
 }
 

@@ -3,6 +3,10 @@
 
 namespace {
 
+inline int64_t row_of(const int32_t* index, int64_t i, int32_t first = 0) {
+  return index == nullptr ? i : int64_t{index[i]} - first;
+}
+
 constexpr int vectors_per_shrink_panel = shrink_panel_width / lanes;
 
 // One row must keep the multipliers busy: a block's terms are dealt in turn to this many chains, which are then added
@@ -17,15 +21,21 @@ constexpr int shrink_rows_at_once(int vectors) {
 // Rows whose sums for one panel of A stay in registers.
 constexpr int most_shrink_rows = shrink_rows_at_once(vectors_per_shrink_panel);
 
-template <int rows>
-void shrink_rows(const float* const* x, int64_t length, const float* a, float* z, int64_t ldz, bool accumulate) {
+// Row r meets the weights at a + r * apart.
+template <int rows, bool same_weights = true>
+inline void shrink_tile(const float* const* x, int64_t length, const float* a, int64_t apart, float* z, int64_t ldz,
+                        bool accumulate) {
   Floats sum[chains][rows][vectors_per_shrink_panel] = {};
   const auto add = [&](int64_t k, int chain) __attribute__((always_inline)) {
 #pragma GCC unroll 4
     for (int v = 0; v < vectors_per_shrink_panel; ++v) {
-      const Floats weight = load(a + k * shrink_panel_width + v * lanes);
+      const float* at = a + k * shrink_panel_width + v * lanes;
+      const Floats weight = load(at);
 #pragma GCC unroll 12
-      for (int r = 0; r < rows; ++r) sum[chain][r][v] = multiply_add(broadcast(x[r][k]), weight, sum[chain][r][v]);
+      for (int r = 0; r < rows; ++r) {
+        const Floats own = same_weights ? weight : load(at + r * apart);
+        sum[chain][r][v] = multiply_add(broadcast(x[r][k]), own, sum[chain][r][v]);
+      }
     }
   };
   int64_t k = 0;
@@ -49,6 +59,11 @@ void shrink_rows(const float* const* x, int64_t length, const float* a, float* z
   }
 }
 
+template <int rows>
+void shrink_rows(const float* const* x, int64_t length, const float* a, float* z, int64_t ldz, bool accumulate) {
+  shrink_tile<rows>(x, length, a, 0, z, ldz, accumulate);
+}
+
 using ShrinkRows = void (*)(const float* const*, int64_t, const float*, float*, int64_t, bool);
 
 template <int rows = most_shrink_rows>
@@ -58,10 +73,74 @@ ShrinkRows shrink_rows_for(int64_t wanted) {
   return nullptr;
 }
 
+// A core reads ahead in several stretches at a time, and gets more of them together than of one after another.
+constexpr int most_stretches = 4;
+
+// One row's sums over `count` pieces of k, each into z of its own; pieces lie within blocks.
+void shrink_pieces(const float* x, const float* a, int64_t length, int64_t count, float* z, int64_t ldz) {
+  constexpr int stretches = most_shrink_rows < most_stretches ? most_shrink_rows : most_stretches;
+  const int64_t each = count / stretches, apart = each * length;
+  for (int64_t i = 0; i < each; ++i) {
+    const float* from[stretches];
+    for (int s = 0; s < stretches; ++s) from[s] = x + i * length + s * apart;
+    shrink_tile<stretches, false>(from, length, a + i * length * shrink_panel_width, apart * shrink_panel_width,
+                                  z + i * ldz, each * ldz, false);
+  }
+  for (int64_t i = each * stretches; i < count; ++i) {
+    const float* from = x + i * length;
+    shrink_rows<1>(&from, length, a + i * length * shrink_panel_width, z + i * ldz, ldz, false);
+  }
+}
+
+// Adds a panel's sums over whole blocks from k on, as many as there is room for, and returns where they end.
+int64_t shrink_blocks(const float* x, const float* a, int64_t k, int64_t k_end, float* z, bool accumulate) {
+  constexpr int64_t most = 64;
+  float totals[most * shrink_panel_width];
+  const int64_t blocks = (k_end - k) / block_length, count = blocks < most ? blocks : most;
+  shrink_pieces(x, a + k * shrink_panel_width, block_length, count, totals, shrink_panel_width);
+  for (int64_t i = 0; i < count; ++i) {
+    for (int64_t j = 0; j < shrink_panel_width; ++j) {
+      const float total = totals[i * shrink_panel_width + j];
+      z[j] = accumulate || i > 0 ? z[j] + total : total;
+    }
+  }
+  return k + count * block_length;
+}
+
+void shrink_one_row(const LoraShrink& s, const float* a, float* z) {
+  const float* x = s.x + row_of(s.rows_of, 0) * s.ldx;
+  int64_t k = s.k_begin;
+  while (k % block_length == 0 && k + block_length <= s.k_end) {
+    k = shrink_blocks(x + (k - s.k_begin), a, k, s.k_end, z, k > s.k_begin);
+  }
+  for (; k < s.k_end; k = end_of_block(k, s.k_end)) {
+    const float* from = x + (k - s.k_begin);
+    shrink_rows<1>(&from, end_of_block(k, s.k_end) - k, a + k * shrink_panel_width, z, s.ldz, k > s.k_begin);
+  }
+}
+
+void shrink_parts(const LoraShrink& s) {
+  const int64_t whole = (s.k_end - s.k_begin) / s.part, done = s.rows == 1 ? whole : 0;
+  for (int64_t panel = 0; panel < (done > 0 ? s.a.count : 0); ++panel) {
+    shrink_pieces(s.x + row_of(s.rows_of, 0) * s.ldx, s.a.first + panel * s.a.stride + s.k_begin * shrink_panel_width,
+                  s.part, done, s.z + panel * shrink_panel_width, s.ld_part);
+  }
+  LoraShrink one = s;
+  one.part = 0;
+  for (int64_t i = done; s.k_begin + i * s.part < s.k_end; ++i) {
+    one.k_begin = s.k_begin + i * s.part;
+    one.k_end = s.k_end - one.k_begin < s.part ? s.k_end : one.k_begin + s.part;
+    one.x = s.x + i * s.part;
+    one.z = s.z + i * s.ld_part;
+    lora_shrink(one);
+  }
+}
+
 constexpr int most_expand_rows = registers == 32 ? 8 : 6;
 
+// `panels` of them, each `apart` panels behind the one before.
 template <int rows, int panels, int vectors>
-inline void expand_tile(const float* z, int64_t ldz, int64_t rank, const float* b, int64_t panel_stride,
+inline void expand_tile(const float* z, int64_t ldz, int64_t rank, const float* b, int64_t panel_stride, int64_t apart,
                         const float* const* from, float* const* to, int64_t column) {
   constexpr int columns = panels * vectors;
   Floats sum[rows][columns] = {};
@@ -69,7 +148,7 @@ inline void expand_tile(const float* z, int64_t ldz, int64_t rank, const float* 
     Floats weights[columns];
 #pragma GCC unroll 16
     for (int c = 0; c < columns; ++c) {
-      weights[c] = load(b + c / vectors * panel_stride + j * expand_panel_width + c % vectors * lanes);
+      weights[c] = load(b + c / vectors * apart * panel_stride + j * expand_panel_width + c % vectors * lanes);
     }
 #pragma GCC unroll 12
     for (int r = 0; r < rows; ++r) {
@@ -82,31 +161,27 @@ inline void expand_tile(const float* z, int64_t ldz, int64_t rank, const float* 
   for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 16
     for (int c = 0; c < columns; ++c) {
-      const int64_t at = column + c / vectors * expand_panel_width + c % vectors * lanes;
-      store(to[r] + at, load(from[r] + at) + sum[r][c]);
+      const int64_t at = column + c / vectors * apart * expand_panel_width + c % vectors * lanes;
+      store(to[r] + at, from[r] == nullptr ? sum[r][c] : load(from[r] + at) + sum[r][c]);
     }
   }
 }
 
 template <int rows>
 void expand_rows(const LoraExpand& e, const float* z, const float* const* from, float* const* to) {
-  constexpr int together = panels_of_tile(rows, 2);
+  constexpr int stretches = panels_of_tile(rows, rows == 1 ? most_stretches : 2);
   constexpr int vectors = vectors_at_once(rows);
-  const int64_t panels = e.b.count, stride = e.b.stride;
-  const float* b = e.b.first;
-  int64_t panel = 0;
-  for (; panel + together <= panels; panel += together, b += together * stride) {
+  const int64_t stride = e.b.stride, each = e.b.count / stretches;
+  for (int64_t panel = 0; panel < each; ++panel) {
     for (int first = 0; first < vectors_per_panel; first += vectors) {
-      expand_tile<rows, together, vectors>(z, e.ldz, e.rank, b + first * lanes, stride, from, to,
-                                           panel * panel_width + first * lanes);
+      expand_tile<rows, stretches, vectors>(z, e.ldz, e.rank, e.b.first + panel * stride + first * lanes, stride, each,
+                                            from, to, panel * panel_width + first * lanes);
     }
   }
-  if constexpr (together > 1) {
-    for (; panel < panels; ++panel, b += stride) {
-      for (int first = 0; first < vectors_per_panel; first += vectors) {
-        expand_tile<rows, 1, vectors>(z, e.ldz, e.rank, b + first * lanes, stride, from, to,
-                                      panel * panel_width + first * lanes);
-      }
+  for (int64_t panel = each * stretches; panel < e.b.count; ++panel) {
+    for (int first = 0; first < vectors_per_panel; first += vectors) {
+      expand_tile<rows, 1, vectors>(z, e.ldz, e.rank, e.b.first + panel * stride + first * lanes, stride, 1, from, to,
+                                    panel * panel_width + first * lanes);
     }
   }
 }
@@ -120,17 +195,21 @@ ExpandRows expand_rows_for(int64_t wanted) {
   return nullptr;
 }
 
-inline int64_t row_of(const int32_t* index, int64_t i, int32_t first = 0) {
-  return index == nullptr ? i : int64_t{index[i]} - first;
-}
-
 }  // namespace
 
 void lora_shrink(const LoraShrink& s) {
+  if (s.part != 0) {
+    shrink_parts(s);
+    return;
+  }
   const Split groups(s.rows, most_shrink_rows);
   for (int64_t panel = 0; panel < s.a.count; ++panel) {
     const float* a = s.a.first + panel * s.a.stride;
     float* z = s.z + panel * shrink_panel_width;
+    if (s.rows == 1) {
+      shrink_one_row(s, a, z);
+      continue;
+    }
     // A block of A stays in the first-level cache while the rows pass by.
     for (int64_t k = s.k_begin; k < s.k_end; k = end_of_block(k, s.k_end)) {
       for (int64_t group = 0; group < groups.parts; ++group) {
@@ -151,7 +230,7 @@ void lora_expand(const LoraExpand& e) {
     const float* from[most_expand_rows];
     float* to[most_expand_rows];
     for (int64_t r = 0; r < count; ++r) {
-      from[r] = e.from + row_of(e.from_rows, first + r, e.first_row) * e.ld_from;
+      from[r] = e.from == nullptr ? nullptr : e.from + row_of(e.from_rows, first + r, e.first_row) * e.ld_from;
       to[r] = e.to + row_of(e.to_rows, first + r, e.first_row) * e.ld_to;
     }
     expand_rows_for(count)(e, e.z + first * e.ldz, from, to);

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "kernels/reference/reference.h"
 
 namespace moxie::kernels::reference {
@@ -12,6 +14,15 @@ int64_t row_of(const int32_t* rows, int64_t i, int32_t first = 0) {
 }  // namespace
 
 void lora_shrink(const LoraShrink& s) {
+  if (s.part != 0) {
+    LoraShrink one = s;
+    one.part = 0;
+    for (; one.k_begin < s.k_end; one.k_begin = one.k_end, one.x += s.part, one.z += s.ld_part) {
+      one.k_end = std::min(one.k_begin + s.part, s.k_end);
+      lora_shrink(one);
+    }
+    return;
+  }
   for (int64_t i = 0; i < s.rows; ++i) {
     const float* x = s.x + row_of(s.rows_of, i) * s.ldx;
     for (int64_t j = 0; j < s.a.count * shrink_panel_width; ++j) {
@@ -32,13 +43,13 @@ void lora_shrink(const LoraShrink& s) {
 
 void lora_expand(const LoraExpand& e) {
   for (int64_t i = 0; i < e.rows; ++i) {
-    const float* from = e.from + row_of(e.from_rows, i, e.first_row) * e.ld_from;
+    const float* from = e.from == nullptr ? nullptr : e.from + row_of(e.from_rows, i, e.first_row) * e.ld_from;
     float* to = e.to + row_of(e.to_rows, i, e.first_row) * e.ld_to;
     for (int64_t c = 0; c < e.b.count * expand_panel_width; ++c) {
       const float* b = e.b.first + c / expand_panel_width * e.b.stride + c % expand_panel_width;
       float sum = 0;
       for (int64_t j = 0; j < e.rank; ++j) sum += e.z[i * e.ldz + j] * b[j * expand_panel_width];
-      to[c] = from[c] + sum;
+      to[c] = from == nullptr ? sum : from[c] + sum;
     }
   }
 }
