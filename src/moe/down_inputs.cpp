@@ -22,10 +22,9 @@ void shrink_kept_rows(const Stages& s) {
   for (const RangeWork& range : s.ranges) {
     const LoraInput& input = range.down_input;
     for (int32_t set = 0; set < input.count_sets(); ++set) {
-      const Span z_rows = input.z_rows_of(set);
-      if (!input.has_deltas(set) || z_rows.size() == 0) continue;
+      if (!input.has_deltas(set)) continue;
       for (int64_t p = 0; p < input.sets->a.panels(); ++p) {
-        panels.push_back({&range, {set, z_rows, {p, p + 1}}, {0, 0}});
+        panels.push_back({&range, {set, input.z_rows_of(set), {p, p + 1}}, {0, 0}});
       }
       bytes += input.sets->a.panels_of(set).bytes();
     }

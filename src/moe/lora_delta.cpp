@@ -20,7 +20,7 @@ void plan_deltas(Workspace& workspace, LoraInput* input) {
   deltas.ld = row_stride(input->sets->out, sizeof(float));
   for (int32_t set = 0; set < input->count_sets(); ++set) {
     const int64_t rows = input->z_rows_of(set).size();
-    const bool few = rows * rank_per_row <= input->sets->rank;
+    const bool few = rows != 0 && rows * rank_per_row <= input->sets->rank;
     deltas.first_of[set] = few ? deltas.count : -1;
     if (few) deltas.count += rows;
   }
@@ -39,7 +39,7 @@ void make_deltas(const Context& context, const std::pmr::vector<const LoraInput*
   int64_t bytes = 0;
   for (const LoraInput* input : inputs) {
     for (int32_t set = 0; set < input->count_sets(); ++set) {
-      if (!input->has_deltas(set) || input->z_rows_of(set).size() == 0) continue;
+      if (!input->has_deltas(set)) continue;
       sets.push_back({input, set, {0, input->sets->b.panels()}});
       bytes += input->sets->b.panels_of(set).bytes();
     }
@@ -56,13 +56,7 @@ void make_deltas(const Context& context, const std::pmr::vector<const LoraInput*
   context.team.run(static_cast<int64_t>(tasks.size()), [&](int64_t index, int) {
     const Task& task = tasks[static_cast<size_t>(index)];
     const LoraInput& input = *task.input;
-    const Span z_rows = input.z_rows_of(task.set);
-    kernels::LoraExpand product;
-    product.z = input.z + z_rows.begin * input.ldz;
-    product.ldz = input.ldz;
-    product.rows = z_rows.size();
-    product.rank = input.sets->rank;
-    product.b = input.sets->b.panels_of(task.set, task.panels.begin, task.panels.end);
+    kernels::LoraExpand product = product_with_b(input, task.set, input.z_rows_of(task.set), task.panels);
     product.to = input.deltas.rows + input.deltas.first_of[task.set] * input.deltas.ld +
                  task.panels.begin * kernels::expand_panel_width;
     product.ld_to = input.deltas.ld;

@@ -123,6 +123,16 @@ void weigh(const LoraInput& input, Span rows) {
   }
 }
 
+kernels::LoraExpand product_with_b(const LoraInput& input, int32_t set, Span z_rows, Span panels) {
+  kernels::LoraExpand product;
+  product.z = input.z + z_rows.begin * input.ldz;
+  product.ldz = input.ldz;
+  product.rows = z_rows.size();
+  product.rank = input.sets->rank;
+  product.b = input.sets->b.panels_of(set, panels.begin, panels.end);
+  return product;
+}
+
 namespace {
 
 void add_deltas(const LoraInput& input, int32_t set, Span z_rows, Span columns, const LoraRows& rows) {
@@ -143,12 +153,7 @@ void add_lora(const Context& context, const LoraInput& input, int32_t set, Span 
   if (input.has_deltas(set)) {
     add_deltas(input, set, z_rows, columns, rows);
   } else {
-    kernels::LoraExpand product;
-    product.z = input.z + z_rows.begin * input.ldz;
-    product.ldz = input.ldz;
-    product.rows = z_rows.size();
-    product.rank = sets.rank;
-    product.b = sets.b.panels_of(set, panels.begin, panels.end);
+    kernels::LoraExpand product = product_with_b(input, set, z_rows, panels);
     product.from = rows.from;
     product.ld_from = rows.ld_from;
     product.from_rows = rows.from_rows;
@@ -161,10 +166,10 @@ void add_lora(const Context& context, const LoraInput& input, int32_t set, Span 
 
   if (sets.rescale.empty()) return;
   const std::vector<float>& rescale = sets.rescale[static_cast<size_t>(set)];
-  const int64_t end = std::min(columns.end, sets.out);
+  const int64_t first = columns.begin, count = std::min(columns.end, sets.out) - first;
   for (int64_t i = 0; i < z_rows.size(); ++i) {
-    float* to = rows.to + rows.to_row(i) * rows.ld_to - columns.begin;
-    for (int64_t c = columns.begin; c < end; ++c) to[c] *= rescale[static_cast<size_t>(c)];
+    float* to = rows.to + rows.to_row(i) * rows.ld_to;
+    for (int64_t c = 0; c < count; ++c) to[c] *= rescale[static_cast<size_t>(first + c)];
   }
 }
 

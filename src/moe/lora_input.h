@@ -21,7 +21,7 @@ Pairs make_pairs(Workspace& workspace, const RouterWork& router);
 // B z that is made before it is added (lora_delta.h).
 struct Deltas {
   int64_t count = 0;            // rows of all sets that are made so
-  int64_t* first_of = nullptr;  // [sets] the first of them that is of a set; -1: not made so
+  int64_t* first_of = nullptr;  // [sets] the first of them that is of a set; -1: not made so, or no rows
   float* rows = nullptr;        // [count][ld]
   int64_t ld = 0;
 };
@@ -100,6 +100,9 @@ struct LoraRows {
 
   static LoraRows in_place(float* rows, int64_t ld) { return {rows, ld, nullptr, rows, ld, nullptr, 0}; }
 };
+
+// B_set z, panels of the output, of rows [z_rows) of the input; from and to where is left to the caller.
+kernels::LoraExpand product_with_b(const LoraInput& input, int32_t set, Span z_rows, Span panels);
 
 // rows.to = rows.from + B_set z, panels of the output; then DoRA's rescaling of the whole. z: rows [z_rows) of the
 // input.

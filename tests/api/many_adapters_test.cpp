@@ -89,7 +89,7 @@ TEST_P(ManyAdapters, GiveARowTheBitsItHasAmongMany) {
   }
   for (const auto adapter : {MOX_ADAPTER_LORA, MOX_ADAPTER_MIXLORA}) made_up.add_adapter(adapter, rank, experts, true);
   Values values(18);
-  const int64_t count = GetParam().slow() ? 3 : many;
+  const int64_t count = GetParam().slow() ? 5 : many;
   const std::vector<float> input = values.floats(count * wide_hidden, 2);
   const Runtime runtime = make_runtime(2, GetParam().machine);
   const LayerOnRuntime layer = made_up.on(runtime);

@@ -36,11 +36,8 @@ struct Shrink {
   const std::vector<float>& x;
   int64_t ldx;
 
-  // z of the rows that `rows_of` names.
-  [[nodiscard]] std::vector<float> run(const Kernels& kernels, const int32_t* rows_of, int64_t rows, int64_t k_begin,
-                                       int64_t k_end) const {
-    const int64_t ldz = a.bank.panels() * shrink_panel_width + 3;
-    std::vector<float> z(static_cast<size_t>(rows * ldz), not_a_number);
+  [[nodiscard]] LoraShrink call(const int32_t* rows_of, int64_t rows, int64_t k_begin, int64_t k_end, float* z,
+                                int64_t ldz) const {
     LoraShrink s;
     s.x = x.data() + k_begin;
     s.ldx = ldx;
@@ -49,9 +46,17 @@ struct Shrink {
     s.a = a.bank.panels_of(1);
     s.k_begin = k_begin;
     s.k_end = k_end;
-    s.z = z.data();
+    s.z = z;
     s.ldz = ldz;
-    kernels.lora_shrink(s);
+    return s;
+  }
+
+  // z of the rows that `rows_of` names.
+  [[nodiscard]] std::vector<float> run(const Kernels& kernels, const int32_t* rows_of, int64_t rows, int64_t k_begin,
+                                       int64_t k_end) const {
+    const int64_t ldz = a.bank.panels() * shrink_panel_width + 3;
+    std::vector<float> z(static_cast<size_t>(rows * ldz), not_a_number);
+    kernels.lora_shrink(call(rows_of, rows, k_begin, k_end, z.data(), ldz));
     std::vector<float> result;
     for (int64_t row = 0; row < rows; ++row) {
       const float* from = z.data() + row * ldz;
@@ -114,25 +119,18 @@ TEST_P(LoraTest, ShrinkInPartsGivesEachItsOwnSum) {
   const Factor a(generator, shrink_panel_width, rank, k);
   for (const int64_t rows : {1, 2, 7}) {
     const std::vector<float> x = random_floats(generator, rows * k);
+    const Shrink shrink{a, x, k};
     const int64_t ldz = a.bank.panels() * shrink_panel_width, ld_part = rows * ldz + 5;
     for (const int64_t k_begin : {0, 128, 1024, 2432}) {
       const int64_t parts = (k - k_begin + part - 1) / part;
       std::vector<float> z(static_cast<size_t>(parts * ld_part), not_a_number);
-      LoraShrink s;
-      s.x = x.data() + k_begin;
-      s.ldx = k;
-      s.rows = rows;
-      s.a = a.bank.panels_of(1);
-      s.k_begin = k_begin;
-      s.k_end = k;
-      s.z = z.data();
-      s.ldz = ldz;
+      LoraShrink s = shrink.call(nullptr, rows, k_begin, k, z.data(), ldz);
       s.part = part;
       s.ld_part = ld_part;
       GetParam()->lora_shrink(s);
       for (int64_t p = 0; p < parts; ++p) {
         const int64_t begin = k_begin + p * part, end = std::min(begin + part, k);
-        const std::vector<float> alone = Shrink{a, x, k}.run(*GetParam(), nullptr, rows, begin, end);
+        const std::vector<float> alone = shrink.run(*GetParam(), nullptr, rows, begin, end);
         for (int64_t row = 0; row < rows; ++row) {
           ASSERT_EQ(std::memcmp(z.data() + p * ld_part + row * ldz, alone.data() + row * rank, rank * sizeof(float)), 0)
               << rows << " rows from " << k_begin << ", part " << p;

@@ -120,10 +120,14 @@ void shrink_one_row(const LoraShrink& s, const float* a, float* z) {
 }
 
 void shrink_parts(const LoraShrink& s) {
-  const int64_t whole = (s.k_end - s.k_begin) / s.part, done = s.rows == 1 ? whole : 0;
-  for (int64_t panel = 0; panel < (done > 0 ? s.a.count : 0); ++panel) {
-    shrink_pieces(s.x + row_of(s.rows_of, 0) * s.ldx, s.a.first + panel * s.a.stride + s.k_begin * shrink_panel_width,
-                  s.part, done, s.z + panel * shrink_panel_width, s.ld_part);
+  int64_t done = 0;
+  if (s.rows == 1) {
+    done = (s.k_end - s.k_begin) / s.part;
+    const float* x = s.x + row_of(s.rows_of, 0) * s.ldx;
+    for (int64_t panel = 0; panel < s.a.count; ++panel) {
+      const float* a = s.a.first + panel * s.a.stride + s.k_begin * shrink_panel_width;
+      shrink_pieces(x, a, s.part, done, s.z + panel * shrink_panel_width, s.ld_part);
+    }
   }
   LoraShrink one = s;
   one.part = 0;

@@ -32,7 +32,7 @@ public class RuntimeTests
     {
         var lines = new ConcurrentQueue<(RuntimeLogLevel Level, string Text)>();
         var model = OpenAndForget(text => lines.Enqueue(text));
-        Collect();
+        Usage.Collect();
         Assert.NotEmpty(lines);
         Assert.All(lines, line => Assert.False(line.Text.Length == 0 || line.Text.Contains('\n'), line.Text));
         using var sequence = model.CreateSequence();
@@ -69,14 +69,5 @@ public class RuntimeTests
         using var runtime = new Runtime(new RuntimeOptions { LogLevel = RuntimeLogLevel.Verbose, Log = (level, text) => log((level, text)) });
         Assert.Null(runtime.LogFailure);
         return runtime.OpenModel(Shared.ModelFolder("tiny-llama"));
-    }
-
-    private static void Collect()
-    {
-        for (var i = 0; i < 3; ++i)
-        {
-            GC.Collect();
-            GC.WaitForPendingFinalizers();
-        }
     }
 }

@@ -26,7 +26,7 @@ internal readonly record struct Usage(long MallocKilobytes, long OwnKilobytes, l
 
     public static void Collect()
     {
-        for (var i = 0; i < 2; ++i)
+        for (var i = 0; i < 3; ++i)
         {
             GC.Collect(2, GCCollectionMode.Forced, blocking: true, compacting: true);
             GC.WaitForPendingFinalizers();
