@@ -149,6 +149,9 @@ struct Kernels {
   void (*activate)(mox_activation activation, const float* gate, const float* up, float weight, int64_t count, float* h,
                    bool accumulate);
 
+  // sum[i] = a[i] + b[i]; sum may be a or b.
+  void (*add)(const float* a, const float* b, int64_t count, float* sum);
+
   void (*softmax)(const float* x, int64_t count, float* probabilities);
   void (*rms_norm)(const float* x, const float* weight, double epsilon, int64_t count, float* y);
 

@@ -8,6 +8,7 @@ void router(const float* x, int64_t ldx, int64_t rows, const float* gate, int64_
             int64_t k, float* logits, int64_t ld);
 void activate(mox_activation activation, const float* gate, const float* up, float weight, int64_t count, float* h,
               bool accumulate);
+void add(const float* a, const float* b, int64_t count, float* sum);
 void softmax(const float* x, int64_t count, float* probabilities);
 void rms_norm(const float* x, const float* weight, double epsilon, int64_t count, float* y);
 void attend(const Attend& a, float* scratch);

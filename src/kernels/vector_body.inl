@@ -4,6 +4,7 @@
 // Each file builds on those before it.
 // clang-format off
 #include "kernels/body/vectors.inl"
+#include "kernels/body/several.inl"
 #include "kernels/body/math.inl"
 #include "kernels/body/elementwise.inl"
 #include "kernels/body/router.inl"

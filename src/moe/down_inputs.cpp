@@ -93,8 +93,7 @@ void finish_down_inputs(const Stages& s) {
       const int64_t begin = task.rows.begin * width, count = task.rows.size() * width;
       std::copy_n(partial + begin, count, sum + begin);
       for (int64_t b = 1; b < blocks; ++b) {
-        const float* block = partial + b * input.z_rows * width;
-        for (int64_t i = begin; i < begin + count; ++i) sum[i] += block[i];
+        s.context.small().add(sum + begin, partial + b * input.z_rows * width + begin, count, sum + begin);
       }
     };
     sum_blocks(task.range->z_partial, input.ldz, input.z);

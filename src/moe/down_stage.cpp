@@ -104,7 +104,7 @@ void run_rows(const Stages& s, const Runs& runs, const Tile& tile, const RowRun&
       std::copy_n(product, columns.size(), y);
       add_overflow(s, s.ranges[static_cast<size_t>(run.range)], row, columns);
     } else {
-      for (int64_t c = 0; c < columns.size(); ++c) y[c] += product[c];
+      s.context.small().add(y, product, columns.size(), y);
     }
   }
 }

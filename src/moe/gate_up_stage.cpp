@@ -138,7 +138,7 @@ void expert_sets(const Stages& s, const Runs& runs, const RangeWork& range, cons
         store_h(s, tile, h, s.hidden.first_pair_of[run.range] + pair);
       } else {
         float* sum = tile.sum + (begin + pairs.row[pair] - run.first_row) * column_block;
-        for (int64_t c = 0; c < tile.width; ++c) sum[c] += h[c];
+        s.context.small().add(sum, h, tile.width, sum);
       }
     }
     partial_z(s, range, tile, chosen.set, tile.h, chosen.pairs.size(), chosen.pairs.begin);

@@ -135,12 +135,13 @@ kernels::LoraExpand product_with_b(const LoraInput& input, int32_t set, Span z_r
 
 namespace {
 
-void add_deltas(const LoraInput& input, int32_t set, Span z_rows, Span columns, const LoraRows& rows) {
+void add_deltas(const Context& context, const LoraInput& input, int32_t set, Span z_rows, Span columns,
+                const LoraRows& rows) {
   const float* delta = input.deltas.rows + input.delta_of(set, z_rows.begin) * input.deltas.ld + columns.begin;
   for (int64_t i = 0; i < z_rows.size(); ++i, delta += input.deltas.ld) {
     const float* from = rows.from + rows.from_row(i) * rows.ld_from;
     float* to = rows.to + rows.to_row(i) * rows.ld_to;
-    for (int64_t c = 0; c < columns.size(); ++c) to[c] = from[c] + delta[c];
+    context.small().add(from, delta, columns.size(), to);
   }
 }
 
@@ -151,7 +152,7 @@ void add_lora(const Context& context, const LoraInput& input, int32_t set, Span 
   const adapter::LoraSets& sets = *input.sets;
   const Span columns{panels.begin * kernels::expand_panel_width, panels.end * kernels::expand_panel_width};
   if (input.has_deltas(set)) {
-    add_deltas(input, set, z_rows, columns, rows);
+    add_deltas(context, input, set, z_rows, columns, rows);
   } else {
     kernels::LoraExpand product = product_with_b(input, set, z_rows, panels);
     product.from = rows.from;

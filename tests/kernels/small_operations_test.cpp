@@ -90,6 +90,42 @@ TEST_P(SmallOperationsTest, ActivateWeighsMultipliesAndAdds) {
   }
 }
 
+// However many stand side by side, and whatever stands beside a number.
+TEST_P(SmallOperationsTest, AnActivationIsItsOwn) {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  std::mt19937 generator(26);
+  for (const mox_activation activation :
+       {MOX_ACTIVATION_SILU, MOX_ACTIVATION_GELU, MOX_ACTIVATION_GELU_TANH, MOX_ACTIVATION_RELU}) {
+    std::vector<float> gate = random_floats(generator, 150, 120);
+    for (const float special : {infinity, -infinity, not_a_number, 0.0F, -0.0F, 1e-45F, 3e38F}) {
+      gate[static_cast<size_t>(random_between(generator, 0, 149))] = special;
+    }
+    std::vector<float> h(gate.size());
+    GetParam()->activate(activation, gate.data(), nullptr, 1.0F, static_cast<int64_t>(gate.size()), h.data(), false);
+    for (size_t i = 0; i < gate.size(); ++i) {
+      const float alone = one_activation(*GetParam(), activation, gate[i]);
+      ASSERT_EQ(std::isnan(h[i]), std::isnan(alone)) << activation << " of " << gate[i];
+      if (std::isnan(alone)) continue;
+      ASSERT_EQ(bits_of(h[i]), bits_of(alone)) << activation << " of " << gate[i];
+    }
+  }
+}
+
+TEST_P(SmallOperationsTest, AddAddsAndMayWriteToWhatItReads) {
+  std::mt19937 generator(27);
+  for (const int64_t count : {0, 1, 3, 15, 16, 17, 31, 33, 100, 1000}) {
+    const std::vector<float> a = random_floats(generator, count, 4), b = random_floats(generator, count, 4);
+    std::vector<float> sum(static_cast<size_t>(count) + 1, 2.0F), in_place = a;
+    GetParam()->add(a.data(), b.data(), count, sum.data());
+    GetParam()->add(in_place.data(), b.data(), count, in_place.data());
+    EXPECT_EQ(sum.back(), 2.0F) << "written behind the end";
+    for (size_t i = 0; i < a.size(); ++i) {
+      ASSERT_EQ(bits_of(sum[i]), bits_of(a[i] + b[i]));
+      ASSERT_EQ(bits_of(in_place[i]), bits_of(a[i] + b[i]));
+    }
+  }
+}
+
 // Of two numbers, one of them 0, softmax is e^x / (1 + e^x): its ratio shows the exponential.
 TEST_P(SmallOperationsTest, ExponentialIsAccurate) {
   for (int i = 0; i <= 87000; i += 7) {

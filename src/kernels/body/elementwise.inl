@@ -1,20 +1,27 @@
-// Activation, softmax, RMS norm, rounding to bfloat16.
+// Activation, sums, softmax, RMS norm, rounding to bfloat16.
 
 namespace {
+
+// So many vectors of an activation at a time as there are registers for their steps.
+constexpr int activated_at_once = registers == 32 ? 4 : 2;
 
 template <class Function>
 inline void activate_with(Function function, const float* gate, const float* up, float weight, int64_t count, float* h,
                           bool accumulate) {
-  int64_t i = 0;
-  for (; i + lanes <= count; i += lanes) {
-    Floats value = weight * function(load(gate + i));
-    if (up != nullptr) value *= load(up + i);
-    if (accumulate) value += load(h + i);
+  const auto vectors = [&]<int several>(std::integral_constant<int, several>, int64_t i) {
+    Several<several> value = function(load_several<several>(gate + i)) * weight;
+    if (up != nullptr) value = value * load_several<several>(up + i);
+    if (accumulate) value = value + load_several<several>(h + i);
     store(h + i, value);
+  };
+  int64_t i = 0;
+  for (; i + activated_at_once * lanes <= count; i += activated_at_once * lanes) {
+    vectors(std::integral_constant<int, activated_at_once>(), i);
   }
+  for (; i + lanes <= count; i += lanes) vectors(std::integral_constant<int, 1>(), i);
   if (i == count) return;
   const int64_t rest = count - i;
-  Floats value = weight * function(load_part(gate + i, rest, 0));
+  Floats value = weight * function(Several<1>{{load_part(gate + i, rest, 0)}}).part[0];
   if (up != nullptr) value *= load_part(up + i, rest, 0);
   if (accumulate) value += load_part(h + i, rest, 0);
   store_part(h + i, rest, value);
@@ -36,17 +43,23 @@ void activate(mox_activation activation, const float* gate, const float* up, flo
               bool accumulate) {
   switch (activation) {
     case MOX_ACTIVATION_SILU:
-      return activate_with(silu, gate, up, weight, count, h, accumulate);
+      return activate_with([](const auto& x) { return silu(x); }, gate, up, weight, count, h, accumulate);
     case MOX_ACTIVATION_GELU:
-      return activate_with(gelu, gate, up, weight, count, h, accumulate);
+      return activate_with([](const auto& x) { return gelu(x); }, gate, up, weight, count, h, accumulate);
     case MOX_ACTIVATION_GELU_TANH:
-      return activate_with(gelu_tanh, gate, up, weight, count, h, accumulate);
+      return activate_with([](const auto& x) { return gelu_tanh(x); }, gate, up, weight, count, h, accumulate);
     case MOX_ACTIVATION_RELU:
-      return activate_with([](Floats x) { return x > 0.0F ? x : Floats{}; }, gate, up, weight, count, h, accumulate);
+      return activate_with([](const auto& x) { return relu(x); }, gate, up, weight, count, h, accumulate);
     case MOX_ACTIVATION_BASE:
       // "Whatever the base uses" is settled when an adapter is opened.
-      return activate_with([](Floats x) { return x; }, gate, up, weight, count, h, accumulate);
+      return activate_with([](const auto& x) { return x; }, gate, up, weight, count, h, accumulate);
   }
+}
+
+void add(const float* a, const float* b, int64_t count, float* sum) {
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) store(sum + i, load(a + i) + load(b + i));
+  for (; i < count; ++i) sum[i] = a[i] + b[i];
 }
 
 void softmax(const float* x, int64_t count, float* probabilities) {

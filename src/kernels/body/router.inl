@@ -66,7 +66,13 @@ void gate_tile(const float* x, int64_t ldx, const float* gate, int64_t gate_stri
   do {
     const int64_t columns = k - i < router_piece ? k - i : router_piece;
     for (int64_t r = 0; r < router_rows; ++r) {
-      for (int64_t c = 0; c < columns; c += lanes) store(piece + r * router_piece + c, load(x + r * ldx + i + c));
+      const float* from = x + r * ldx + i;
+      for (int64_t c = 0; c < columns; c += lanes) {
+        store(piece + r * router_piece + c, load(from));
+        from += lanes;
+        // Or GCC makes a string instruction of the loop, which waits for memory line by line.
+        asm("" : "+r"(from));
+      }
     }
     gate_piece<router_rows>(piece, router_piece, gate + i, gate_stride, experts, columns, sums, i > 0);
     i += router_piece;

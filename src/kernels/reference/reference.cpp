@@ -179,6 +179,10 @@ void attend(const Attend& a, float* scratch) {
   for (int64_t query = 0; query < queries; ++query) put_output(a, query, state_at(scratch, query, a.head_dim));
 }
 
+void add(const float* a, const float* b, int64_t count, float* sum) {
+  for (int64_t i = 0; i < count; ++i) sum[i] = a[i] + b[i];
+}
+
 void to_bfloat16(const float* x, int64_t count, bfloat16* y) {
   for (int64_t i = 0; i < count; ++i) y[i] = round_to_bfloat16(x[i]);
 }
@@ -196,6 +200,7 @@ constinit const Kernels reference = {.name = "reference",
                                      .lora_expand = kernels::reference::lora_expand,
                                      .router = kernels::reference::router,
                                      .activate = kernels::reference::activate,
+                                     .add = kernels::reference::add,
                                      .softmax = kernels::reference::softmax,
                                      .rms_norm = kernels::reference::rms_norm,
                                      .attend = kernels::reference::attend,
