@@ -10,17 +10,27 @@
 #include <new>
 
 namespace moxie {
+namespace {
+
+size_t round_up(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
+
+// A last huge page that is filled in part is worth its rest while that is little beside all of the memory.
+size_t mapped_size(size_t bytes) {
+  const size_t whole = round_up(bytes, huge_page);
+  return whole - bytes <= bytes / 8 ? whole : round_up(bytes, static_cast<size_t>(sysconf(_SC_PAGESIZE)));
+}
+
+}  // namespace
 
 std::shared_ptr<std::byte> huge_memory(size_t bytes) {
-  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   if (bytes > std::numeric_limits<size_t>::max() - 2 * huge_page) throw std::bad_alloc();
-  const size_t size = (bytes + page - 1) / page * page;
+  const size_t size = mapped_size(bytes);
   const size_t reserved = size + huge_page;
   void* base = mmap(nullptr, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (base == MAP_FAILED) throw std::bad_alloc();
   // Unused head and tail go back at once: what remains is exactly [aligned, aligned + size).
   const auto begin = reinterpret_cast<uintptr_t>(base);
-  const uintptr_t aligned = (begin + huge_page - 1) / huge_page * huge_page;
+  const uintptr_t aligned = round_up(begin, huge_page);
   const size_t head = aligned - begin;
   const size_t tail = reserved - head - size;
   if (head != 0) munmap(base, head);
