@@ -34,19 +34,8 @@ class LeaksTest {
 
   @Test
   void whatIsForgottenIsFreed() throws InterruptedException {
-    for (int i = 0; i < 20; ++i) {
-      Fixtures.feedForward(runtime, 256, 512);
-    }
-    Usage before = Usage.afterCollection();
-    for (int i = 0; i < 300; ++i) {
-      // Half a megabyte of weights and more, which nobody closes.
-      Fixtures.feedForward(runtime, 256, 512);
-      if (i % 20 == 19) {
-        System.gc();
-        Thread.sleep(20);
-      }
-    }
-    Usage.assertNoGrowth(before, 64 << 20, "300 feed-forwards");
+    // Half a megabyte of weights and more, which nobody closes.
+    Usage.assertNoGrowth(20, () -> Fixtures.feedForward(runtime, 256, 512));
   }
 
   @Test
@@ -71,14 +60,7 @@ class LeaksTest {
                 RuntimeException.class, () -> base.run(new Batch(rows, rows).range(adapter, 0, 1)));
             assertThrows(RuntimeException.class, () -> base.run(new Batch(rows, rows).base(0, 2)));
           };
-      for (int i = 0; i < 1000; ++i) {
-        each.run();
-      }
-      Usage before = Usage.afterCollection();
-      for (int i = 0; i < 10_000; ++i) {
-        each.run();
-      }
-      Usage.assertNoGrowth(before, 4 << 20, "10,000 of each");
+      Usage.assertNoGrowth(2_000, each);
     }
   }
 
@@ -94,14 +76,7 @@ class LeaksTest {
             model.step(Step.of(sequence, 1).under(adapter));
           }
         };
-    for (int i = 0; i < 20; ++i) {
-      each.run();
-    }
-    Usage before = Usage.afterCollection();
-    for (int i = 0; i < 300; ++i) {
-      each.run();
-    }
-    Usage.assertNoGrowth(before, 16 << 20, "300 models");
+    Usage.assertNoGrowth(60, each);
   }
 
   @Test
@@ -114,13 +89,6 @@ class LeaksTest {
             feedForward.run(new Batch(rows, rows).base(0, 1));
           }
         };
-    for (int i = 0; i < 10; ++i) {
-      each.run();
-    }
-    Usage before = Usage.afterCollection();
-    for (int i = 0; i < 100; ++i) {
-      each.run();
-    }
-    Usage.assertNoGrowth(before, 16 << 20, "100 runtimes");
+    Usage.assertNoGrowth(20, each);
   }
 }
