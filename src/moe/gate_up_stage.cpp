@@ -25,14 +25,6 @@ struct Tile : RowTile {
 
 constexpr int64_t tile_floats = row_tile * column_block;
 
-void add_bias(const Linear& linear, const Tile& tile, int64_t rows, float* values) {
-  if (linear.bias.empty()) return;
-  const float* bias = linear.bias.data() + tile.first;
-  for (int64_t i = 0; i < rows; ++i) {
-    for (int64_t c = 0; c < tile.columns; ++c) values[i * column_block + c] += bias[c];
-  }
-}
-
 void store_h(const Stages& s, const Tile& tile, const float* values, int64_t h_row) {
   if (s.base.weights() == MOX_BF16) {
     s.context.small().to_bfloat16(values, tile.width,
@@ -86,8 +78,8 @@ void one_set(const Stages& s, const RangeWork& range, const Tile& tile, const Ro
   };
   add(range.gate, gate);
   add(range.up, up);
-  add_bias(expert.gate, tile, rows, gate);
-  add_bias(expert.up, tile, rows, up);
+  add_bias(s.context, expert.gate, tile.first, tile.columns, rows, gate);
+  add_bias(s.context, expert.up, tile.first, tile.columns, rows, up);
   for (int64_t i = 0; i < rows; ++i) {
     const int64_t entry = run.rows.begin + i;
     float* h = tile.h + i * column_block;
@@ -116,7 +108,7 @@ void expert_rows(const Stages& s, const RangeWork& range, const LoraInput& input
                   values + i * column_block);
     }
   }
-  add_bias(linear, tile, count, values);
+  add_bias(s.context, linear, tile.first, tile.columns, count, values);
 }
 
 // Rows of a run under MixLoRA: for each expert, in ascending order, the rows that chose it.

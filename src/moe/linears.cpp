@@ -6,23 +6,18 @@
 #include "moe/lora_delta.h"
 
 namespace moxie::moe {
-namespace {
-
-// Adds bias to `rows` rows of a tile that holds columns from `first` on.
-void add_bias(const std::vector<float>& bias, int64_t first, int64_t columns, int64_t rows, float* tile) {
-  if (bias.empty()) return;
-  for (int64_t i = 0; i < rows; ++i) {
-    for (int64_t c = 0; c < columns; ++c) tile[i * column_block + c] += bias[static_cast<size_t>(first + c)];
-  }
-}
-
-}  // namespace
-
 ProductInput product_input(Workspace& workspace, DType dtype, const float* x, int64_t ldx, int64_t rows,
                            int64_t columns) {
   if (dtype == MOX_F32) return {const_cast<float*>(x), ldx};  // nobody writes to it: there is nothing to round
   const int64_t stride = row_stride(columns, sizeof(bfloat16));
   return {workspace.take<bfloat16>(rows * stride), stride};
+}
+
+void add_bias(const Context& context, const Linear& linear, int64_t first, int64_t columns, int64_t rows, float* tile) {
+  if (linear.bias.empty()) return;
+  for (int64_t i = 0; i < rows; ++i, tile += column_block) {
+    context.small().add(tile, linear.bias.data() + first, columns, tile);
+  }
 }
 
 void round_rows(const Context& context, const ProductInput& input, DType dtype, const float* x, int64_t ldx,
@@ -147,7 +142,7 @@ void run_linears(const Context& context, const float* x, int64_t ldx, int64_t ro
       add_lora(context, input, 0, {begin - input.begin, end - input.begin}, {tile.panel_begin, tile.panel_end},
                LoraRows::in_place(product + (begin - tile.row_begin) * column_block, column_block));
     }
-    add_bias(linear.bias, first, columns, tile.row_end - tile.row_begin, product);
+    add_bias(context, linear, first, columns, tile.row_end - tile.row_begin, product);
     const LinearJob& job = jobs[static_cast<size_t>(tile.job)];
     for (int64_t row = tile.row_begin; row < tile.row_end; ++row, product += column_block) {
       std::copy_n(product, columns, job.y + row * job.ldy + first);
