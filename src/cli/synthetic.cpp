@@ -14,23 +14,17 @@ uint64_t next(uint64_t& state) {
   return z ^ (z >> 31);
 }
 
-struct Weights {
-  std::vector<float> floats;
-  std::vector<uint16_t> bfloats;
-  mox_matrix matrix{};
-
-  Weights(int64_t rows, int64_t columns, mox_dtype dtype, uint64_t seed)
-      : floats(random_values(rows * columns, std::sqrt(3.0f / static_cast<float>(columns)), seed)) {
-    matrix = {floats.data(), rows, columns, 0, dtype};
-    if (dtype == MOX_F32) return;
-    bfloats.reserve(floats.size());
-    for (float value : floats) bfloats.push_back(static_cast<uint16_t>(std::bit_cast<uint32_t>(value) >> 16));
-    floats = {};
-    matrix.data = bfloats.data();
-  }
-};
-
 }  // namespace
+
+SyntheticMatrix::SyntheticMatrix(int64_t rows, int64_t columns, mox_dtype dtype, uint64_t seed)
+    : floats(random_values(rows * columns, std::sqrt(3.0f / static_cast<float>(columns)), seed)) {
+  matrix = {floats.data(), rows, columns, 0, dtype};
+  if (dtype == MOX_F32) return;
+  bfloats.reserve(floats.size());
+  for (float value : floats) bfloats.push_back(static_cast<uint16_t>(std::bit_cast<uint32_t>(value) >> 16));
+  floats = {};
+  matrix.data = bfloats.data();
+}
 
 std::vector<float> random_values(int64_t count, float reach, uint64_t seed) {
   std::vector<float> values(static_cast<size_t>(count));
@@ -39,10 +33,10 @@ std::vector<float> random_values(int64_t count, float reach, uint64_t seed) {
 }
 
 FeedForward synthetic_feed_forward(const Runtime& runtime, const FfnShape& shape) {
-  const Weights gate(shape.ffn, shape.hidden, shape.weights, 1);
-  const Weights up(shape.ffn, shape.hidden, shape.weights, 2);
-  const Weights down(shape.hidden, shape.ffn, shape.weights, 3);
-  const Weights router(shape.experts, shape.hidden, MOX_F32, 4);
+  const SyntheticMatrix gate(shape.ffn, shape.hidden, shape.weights, 1);
+  const SyntheticMatrix up(shape.ffn, shape.hidden, shape.weights, 2);
+  const SyntheticMatrix down(shape.hidden, shape.ffn, shape.weights, 3);
+  const SyntheticMatrix router(shape.experts, shape.hidden, MOX_F32, 4);
   mox_expert_weights expert{};
   expert.gate = gate.matrix;
   expert.up = up.matrix;

@@ -18,6 +18,15 @@ struct FfnShape {
   int64_t expert_bytes() const { return 3 * hidden * ffn * static_cast<int64_t>(mox_dtype_size(weights)); }
 };
 
+// Uniform, so that products with a row keep the size of what they are multiplied with; the same on every machine.
+struct SyntheticMatrix {
+  SyntheticMatrix(int64_t rows, int64_t columns, mox_dtype dtype, uint64_t seed);
+
+  std::vector<float> floats;      // one of the two holds the values
+  std::vector<uint16_t> bfloats;  // bfloat16
+  mox_matrix matrix{};
+};
+
 // Uniform in -reach .. reach, the same on every machine.
 std::vector<float> random_values(int64_t count, float reach, uint64_t seed);
 

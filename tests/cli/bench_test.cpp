@@ -251,6 +251,15 @@ TEST(BenchAdapters, MeasuresEveryKindAndCount) {
   EXPECT_EQ(json.at("adapter").at("rank"), 4);
 }
 
+TEST(BenchAdapters, FactorsHalveInBfloat16) {
+  const Arguments lora = joined(kAdapters, {"--kinds", "lora", "--tokens", "1", "--counts", "1"});
+  const auto wide = json_of(joined(lora, {"--factors", "f32"})), narrow = json_of(joined(lora, {"--factors", "bf16"}));
+  EXPECT_EQ(wide.at("adapter").at("factors"), "float32");
+  EXPECT_EQ(narrow.at("adapter").at("factors"), "bfloat16");
+  const auto bytes = [](const nlohmann::json& json) { return json.at("points")[0].at("adapter_bytes").get<int64_t>(); };
+  EXPECT_EQ(bytes(wide), 2 * bytes(narrow));
+}
+
 TEST(BenchAdapters, KindsAndCountsSelect) {
   const auto finished =
       run_program(joined({"bench"}, joined(kAdapters, {"--kinds", "mola,dora", "--counts", "2", "--tokens", "2"})));

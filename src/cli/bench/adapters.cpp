@@ -22,6 +22,7 @@ constexpr double kWarmUpPart = 0.2;
 struct AdaptersOptions {
   LayerOptions layer;
   AdapterShape adapter;
+  std::string factors = "f32";
   std::vector<std::string> kinds = adapter_kind_names();
   std::vector<int64_t> counts{0, 1, 4, 16, 64};
 };
@@ -77,11 +78,8 @@ Figures measure(Workload& workload, const FeedForward& feed_forward, const std::
 }
 
 nlohmann::json adapter_json(const AdapterShape& shape) {
-  return {{"rank", shape.rank},
-          {"experts", shape.experts},
-          {"top_k", shape.top_k},
-          {"top_p", shape.top_p},
-          {"capacity", shape.capacity}};
+  return {{"rank", shape.rank},   {"experts", shape.experts},   {"top_k", shape.top_k},
+          {"top_p", shape.top_p}, {"capacity", shape.capacity}, {"factors", mox_dtype_name(shape.factors)}};
 }
 
 int bench_adapters(AdaptersOptions options) {
@@ -94,6 +92,7 @@ int bench_adapters(AdaptersOptions options) {
     throw UsageError("--adapter-top-k " + std::to_string(options.adapter.top_k) + " of " +
                      std::to_string(options.adapter.experts) + " experts");
   }
+  options.adapter.factors = options.factors == "bf16" ? MOX_BF16 : MOX_F32;
   const auto& common = options.layer.common;
   const int64_t most = options.layer.most_tokens();
   // Rows over an expert's capacity are not computed: none is to be.
@@ -156,8 +155,9 @@ int bench_adapters(AdaptersOptions options) {
                 {"points", points}});
     return kSuccess;
   }
-  std::printf("%s\n%s; adapters of rank %d, %d experts, top-%d\n%s\n\n%s", machine_text(base.front().runtime).c_str(),
-              shape_text(shape).c_str(), options.adapter.rank, options.adapter.experts, options.adapter.top_k,
+  std::printf("%s\n%s; adapters of rank %d, %d experts, top-%d, %s\n%s\n\n%s",
+              machine_text(base.front().runtime).c_str(), shape_text(shape).c_str(), options.adapter.rank,
+              options.adapter.experts, options.adapter.top_k, mox_dtype_name(options.adapter.factors),
               weights_held.text().c_str(), table.text().c_str());
   return kSuccess;
 }
@@ -176,6 +176,9 @@ void add_adapters(CLI::App& bench, Run& run) {
       ->capture_default_str();
   command->add_option("--adapter-top-k", options->adapter.top_k, "Experts of a token (mixlora, mola)")
       ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  command->add_option("--factors", options->factors, "Type of their factors")
+      ->check(CLI::IsMember({"f32", "bf16"}))
       ->capture_default_str();
   command->add_option("--kinds", options->kinds, "Kinds of adapters")
       ->delimiter(',')

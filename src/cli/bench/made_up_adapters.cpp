@@ -25,24 +25,24 @@ class Factors {
       description_.top_k = shape.top_k;
       description_.top_p = shape.top_p;
       description_.capacity = shape.capacity;
-      if (!plugged_in) description_.router = matrix(shape.experts, base.hidden);
+      if (!plugged_in) description_.router = matrix(shape.experts, base.hidden, MOX_F32);
     }
     for (const auto projection : {MOX_PROJECTION_GATE, MOX_PROJECTION_UP, MOX_PROJECTION_DOWN}) {
       const bool down = projection == MOX_PROJECTION_DOWN;
       const int64_t in = down ? base.ffn : base.hidden;
       const int64_t out = down ? base.hidden : base.ffn;
       mox_lora_factors pair{};
-      pair.a = matrix(shape.rank, in);
-      pair.b = matrix(out, shape.rank);
+      pair.a = matrix(shape.rank, in, shape.factors);
+      pair.b = matrix(out, shape.rank, shape.factors);
       pair.scaling = scaling;
       // The norm of a row of made-up weights is about 1.
-      if (kind.dora) pair.magnitude = values_.emplace_back(static_cast<size_t>(out), 1.0F).data();
+      if (kind.dora) pair.magnitude = magnitudes_.emplace_back(static_cast<size_t>(out), 1.0F).data();
       pairs_.emplace_back(static_cast<size_t>(plain ? 1 : shape.experts), pair);
       mox_adapter_projection over{};
       over.projection = projection;
       over.factors = pairs_.back().data();
       over.factor_count = pairs_.back().size();
-      if (plugged_in) over.router = matrix(shape.experts, in);
+      if (plugged_in) over.router = matrix(shape.experts, in, MOX_F32);
       projections_.push_back(over);
     }
     description_.projections = projections_.data();
@@ -52,13 +52,12 @@ class Factors {
   const mox_adapter_description& description() const { return description_; }
 
  private:
-  mox_matrix matrix(int64_t rows, int64_t columns) {
-    values_.push_back(
-        random_values(rows * columns, std::sqrt(3.0F / static_cast<float>(columns)), values_.size() + 11));
-    return {values_.back().data(), rows, columns, 0, MOX_F32};
+  mox_matrix matrix(int64_t rows, int64_t columns, mox_dtype dtype) {
+    return matrices_.emplace_back(rows, columns, dtype, matrices_.size() + 11).matrix;
   }
 
-  std::vector<std::vector<float>> values_;  // their data stay where they are when the list grows
+  std::vector<SyntheticMatrix> matrices_;  // their data stay where they are when the list grows
+  std::vector<std::vector<float>> magnitudes_;
   std::vector<std::vector<mox_lora_factors>> pairs_;
   std::vector<mox_adapter_projection> projections_;
   mox_adapter_description description_{};
@@ -105,7 +104,7 @@ std::vector<Adapter> make_adapters(const FeedForward& feed_forward, const FfnSha
 
 int64_t adapter_bytes(const FfnShape& base, const AdapterShape& shape) {
   const int64_t values = 3 * shape.experts * (shape.rank + 1) * (base.hidden + base.ffn);
-  return values * static_cast<int64_t>(sizeof(float));
+  return values * static_cast<int64_t>(mox_dtype_size(shape.factors));
 }
 
 }  // namespace moxie::cli::bench

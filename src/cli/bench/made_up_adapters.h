@@ -15,6 +15,7 @@ struct AdapterShape {
   int32_t top_k = 2;     // MixLoRA, MoLA
   float top_p = 0.75F;   // dynamic
   int64_t capacity = 1;  // switch
+  mox_dtype factors = MOX_F32;
 };
 
 struct AdapterKind {
