@@ -256,6 +256,7 @@ Adapter create_adapter(const mox_adapter_description& description, const BaseLin
     adapter.dora = adapter.dora || !sets.rescale.empty();
   }
 
+  gather(&adapter);
   adapter.bytes = bytes_of(adapter);
   adapter.has_router_loss = is_mixlora(kind);
   adapter.router_kind = router_kind_of(kind);

@@ -1,10 +1,13 @@
 #include "adapter/factors.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <memory>
 #include <utility>
 
 #include "adapter/dora.h"
+#include "runtime/huge_memory.h"
 
 namespace moxie::adapter {
 namespace {
@@ -20,14 +23,36 @@ LoraSets empty_sets(const LinearFactors& factors) {
   return sets;
 }
 
+// bfloat16 where it holds the very same values: half the memory, and half of what a row must read.
+DType dtype_of(const LinearFactors& factors, std::vector<float> Factors::*factor) {
+  for (const Factors& pair : factors.pairs) {
+    for (const float value : pair.*factor) {
+      if ((std::bit_cast<uint32_t>(value) & 0xffffU) != 0) return MOX_F32;
+    }
+  }
+  return MOX_BF16;
+}
+
+template <class AnAdapter, class Visit>
+void for_each_sets(AnAdapter& adapter, const Visit& visit) {
+  for (auto& layer : adapter.layers) {
+    auto& [q, k, v, o] = layer.attention;
+    auto& feed_forward = layer.feed_forward;
+    for (auto* sets : {&q, &k, &v, &o, &feed_forward.gate, &feed_forward.up, &feed_forward.down}) {
+      if (*sets) visit(**sets);
+    }
+  }
+}
+
 }  // namespace
 
 LoraSets pack_sets(const LinearFactors& factors, const PackedMatrix* weight, mox_status status) {
   LoraSets sets = empty_sets(factors);
   sets.sets = static_cast<int32_t>(factors.pairs.size());
   sets.rank = factors.rank;
-  sets.a = FactorBank(kernels::shrink_panel_width, sets.sets, factors.rank, factors.in);
-  sets.b = FactorBank(kernels::expand_panel_width, sets.sets, factors.out, factors.rank);
+  sets.a = FactorBank(dtype_of(factors, &Factors::a), kernels::shrink_panel_width, sets.sets, factors.rank, factors.in);
+  sets.b =
+      FactorBank(dtype_of(factors, &Factors::b), kernels::expand_panel_width, sets.sets, factors.out, factors.rank);
   for (int32_t set = 0; set < sets.sets; ++set) {
     const Factors& pair = factors.pairs[static_cast<size_t>(set)];
     sets.a.pack(set, 0, factors.rank, 0, factors.in, pair.a.data(), factors.in);
@@ -45,8 +70,8 @@ LoraSets pack_plugged_in(const LinearFactors& factors, Router router) {
   const auto experts = static_cast<int32_t>(factors.pairs.size());
   sets.rank = factors.rank * experts;
   sets.expert_rank = factors.rank;
-  sets.a = FactorBank(kernels::shrink_panel_width, 1, sets.rank, factors.in);
-  sets.b = FactorBank(kernels::expand_panel_width, 1, factors.out, sets.rank);
+  sets.a = FactorBank(dtype_of(factors, &Factors::a), kernels::shrink_panel_width, 1, sets.rank, factors.in);
+  sets.b = FactorBank(dtype_of(factors, &Factors::b), kernels::expand_panel_width, 1, factors.out, sets.rank);
   for (int32_t expert = 0; expert < experts; ++expert) {
     const Factors& pair = factors.pairs[static_cast<size_t>(expert)];
     const int64_t first = int64_t{expert} * factors.rank;
@@ -67,16 +92,32 @@ int64_t bytes_of(const LoraSets& sets) {
 
 int64_t bytes_of(const Adapter& adapter) {
   int64_t bytes = 0;
+  for_each_sets(adapter, [&](const LoraSets& sets) { bytes += bytes_of(sets); });
   for (const LayerAdapter& layer : adapter.layers) {
-    const AttentionAdapter& attention = layer.attention;
-    const FeedForwardAdapter& feed_forward = layer.feed_forward;
-    for (const auto* sets : {&attention.q, &attention.k, &attention.v, &attention.o, &feed_forward.gate,
-                             &feed_forward.up, &feed_forward.down}) {
-      if (*sets) bytes += bytes_of(**sets);
-    }
-    if (feed_forward.router) bytes += bytes_of(*feed_forward.router);
+    if (layer.feed_forward.router) bytes += bytes_of(*layer.feed_forward.router);
   }
   return bytes;
+}
+
+void gather(Adapter* adapter) {
+  std::vector<FactorBank*> banks;
+  size_t bytes = 0;
+  constexpr size_t line = 64;
+  const auto room_for = [](const FactorBank& bank) { return (bank.bytes() + line - 1) / line * line; };
+  for_each_sets(*adapter, [&](LoraSets& sets) {
+    for (FactorBank* bank : {&sets.a, &sets.b}) {
+      banks.push_back(bank);
+      bytes += room_for(*bank);
+    }
+  });
+  if (bytes < huge_page) return;
+  const std::shared_ptr<std::byte> memory = huge_memory(bytes);
+  std::byte* at = memory.get();
+  for (FactorBank* bank : banks) {
+    const size_t room = room_for(*bank);
+    bank->move_to({memory, at});
+    at += room;
+  }
 }
 
 int64_t parameters_of(const LinearFactors& factors) {

@@ -31,6 +31,9 @@ LoraSets pack_sets(const LinearFactors& factors, const kernels::PackedMatrix* we
 // Plug-in experts: the factors side by side as one set.
 LoraSets pack_plugged_in(const LinearFactors& factors, Router router);
 
+// Puts all factors of an adapter side by side: together they fill 2 MiB pages that each alone would not.
+void gather(Adapter* adapter);
+
 int64_t bytes_of(const LoraSets& sets);
 int64_t bytes_of(const Router& router);
 // Of everything in the adapter's layers.

@@ -36,6 +36,7 @@ Adapter open_adapter(const std::string& folder, const BaseLinears& base) {
   adapter.top_k = config.top_k;
   adapter.rank = config.experts.rank;
   AdapterReader(config, *tensors, base).read(&adapter);
+  gather(&adapter);
   adapter.bytes = bytes_of(adapter);
   adapter.has_router_loss = config.router_loss;
   adapter.router_kind = router_kind_of(config.kind);

@@ -52,19 +52,18 @@ struct Matmul {
 
 // Panels of one set's factor, as FactorBank lays them out.
 struct FactorPanels {
-  const float* first = nullptr;
-  int64_t stride = 0;  // floats from panel to panel
+  const void* first = nullptr;
+  DType dtype = MOX_F32;  // or MOX_BF16: values are widened where they are multiplied
+  int64_t stride = 0;     // elements from panel to panel
   int64_t count = 0;
-  [[nodiscard]] int64_t bytes() const { return count * stride * static_cast<int64_t>(sizeof(float)); }
-  [[nodiscard]] Fetch fetch() const { return {first, bytes()}; }
 };
 
 constexpr int64_t shrink_panel_width = 16;
 constexpr int64_t expand_panel_width = panel_width;
 
-// The first product of LoRA: z[i][j] = sum over k of x[i][k] * a[j][k], j over panels of 16 of A. Float32. The sum over
-// k runs in blocks of 256 as in Matmul; within a block a kernel may deal the terms to several chains. Padding columns
-// of z are written (zeros).
+// The first product of LoRA: z[i][j] = sum over k of x[i][k] * a[j][k], j over panels of 16 of A. Float32, whatever A
+// is kept in. The sum over k runs in blocks of 256 as in Matmul; within a block a kernel may deal the terms to several
+// chains. Padding columns of z are written (zeros).
 struct LoraShrink {
   const float* x = nullptr;  // points at column k_begin
   int64_t ldx = 0;

@@ -26,13 +26,13 @@ void shrink_kept_rows(const Stages& s) {
       for (int64_t p = 0; p < input.sets->a.panels(); ++p) {
         panels.push_back({&range, {set, input.z_rows_of(set), {p, p + 1}}, {0, 0}});
       }
-      bytes += input.sets->a.panels_of(set).bytes();
+      bytes += input.sets->a.set_bytes();
     }
   }
-  constexpr int64_t block_bytes = column_block * kernels::shrink_panel_width * static_cast<int64_t>(sizeof(float));
-  const int64_t together = stretch(bytes, s.context.team.size()) / block_bytes;
   auto tasks = s.context.workspace.list<Task>();
   for (const Task& panel : panels) {
+    const int64_t block_bytes = panel.range->down->a.fetch_columns(0, 0, 0, column_block).bytes;
+    const int64_t together = stretch(bytes, s.context.team.size()) / block_bytes;
     for (int64_t i = 0; i < divide_up(blocks, together); ++i) {
       tasks.push_back({panel.range, panel.part, part(i, together, blocks)});
     }

@@ -72,7 +72,7 @@ template <typename Visit>
 void for_each_need(const Stages& s, const Runs& runs, const Tile& tile, const RowRun& run, Visit&& visit) {
   runs.for_each_set(run, [&](const RangeWork& range, int32_t set) {
     if (range.down == nullptr || range.down_input.has_deltas(set)) return;
-    visit(range.down->b.panels_of(set, tile.panels.begin, tile.panels.end).fetch());
+    visit(range.down->b.fetch(set, tile.panels.begin, tile.panels.end));
   });
   const Span columns = columns_of(s, tile.panels);
   const auto bytes = columns.size() * static_cast<int64_t>(sizeof(float));

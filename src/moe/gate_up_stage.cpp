@@ -147,14 +147,11 @@ void for_each_need(const Runs& runs, const Tile& tile, const RowRun& run, Visit&
   runs.for_each_set(run, [&](const RangeWork& range, int32_t set) {
     for (const LoraInput* input : {&range.gate, &range.up}) {
       if (!input->any() || input->has_deltas(set)) continue;
-      visit(input->sets->b.panels_of(set, tile.panels.begin, tile.panels.end).fetch());
+      visit(input->sets->b.fetch(set, tile.panels.begin, tile.panels.end));
     }
     if (range.down == nullptr || range.down_input.has_deltas(set)) return;
     for (int64_t p = 0; p < range.down->a.panels(); ++p) {
-      kernels::FactorPanels a = range.down->a.panels_of(set, p, p + 1);
-      a.first += tile.first * kernels::shrink_panel_width;
-      a.stride = tile.columns * kernels::shrink_panel_width;
-      visit(a.fetch());
+      visit(range.down->a.fetch_columns(set, p, tile.first, tile.columns));
     }
   });
 }

@@ -14,7 +14,7 @@ constexpr int64_t large = int64_t{128} << 10;  // bytes
 }  // namespace
 
 void plan_deltas(Workspace& workspace, LoraInput* input) {
-  if (!input->any() || input->sets->b.panels_of(0).bytes() < large) return;
+  if (!input->any() || input->sets->b.set_bytes() < large) return;
   Deltas deltas;
   deltas.first_of = workspace.take<int64_t>(input->count_sets());
   deltas.ld = row_stride(input->sets->out, sizeof(float));
@@ -41,13 +41,13 @@ void make_deltas(const Context& context, const std::pmr::vector<const LoraInput*
     for (int32_t set = 0; set < input->count_sets(); ++set) {
       if (!input->has_deltas(set)) continue;
       sets.push_back({input, set, {0, input->sets->b.panels()}});
-      bytes += input->sets->b.panels_of(set).bytes();
+      bytes += input->sets->b.set_bytes();
     }
   }
   auto tasks = context.workspace.list<Task>();
   for (const Task& whole : sets) {
     const int64_t panels = whole.panels.size();
-    const int64_t panel_bytes = whole.input->sets->b.panels_of(whole.set, 0, 1).bytes();
+    const int64_t panel_bytes = whole.input->sets->b.panel_bytes();
     const int64_t together = divide_up(stretch(bytes, context.team.size()), panel_bytes);
     for (int64_t i = 0; i < divide_up(panels, together); ++i) {
       tasks.push_back({whole.input, whole.set, part(i, together, panels)});

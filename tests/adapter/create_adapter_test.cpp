@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "adapter/open_adapter.h"
@@ -110,6 +111,32 @@ TEST(CreateAdapter, PacksPluggedInExperts) {
   EXPECT_EQ(down.router->in, ffn);
   EXPECT_FALSE(adapter.has_router_loss);
   EXPECT_FALSE(adapter.layers[0].feed_forward.router.has_value());
+}
+
+TEST(CreateAdapter, HoldsAFactorInBfloat16WhereThatIsNoLoss) {
+  for (const auto kind : {MOX_ADAPTER_MIXLORA, MOX_ADAPTER_LORAMOE}) {
+    Given given(kind);
+    std::vector<float> values = repeatable_values("narrow", hidden * rank);
+    for (float& value : values) value = widen_bfloat16(round_to_bfloat16(value));
+    values[3] = -0.0F;
+    values[4] = 0x1p-130F;
+    for (mox_lora_factors& pair : given.factors(1)) pair.b = matrix(values, hidden, rank);
+    const Adapter narrow = given.create();
+    const LoraSets& down = *narrow.layers[0].feed_forward.down;
+    EXPECT_EQ(down.a.dtype(), MOX_F32);
+    EXPECT_EQ(down.b.dtype(), MOX_BF16);
+    if (kind == MOX_ADAPTER_MIXLORA) {
+      for (int32_t set = 0; set < experts; ++set) {
+        const std::vector<float> held = unpacked(down.b, set);
+        EXPECT_EQ(std::memcmp(held.data(), values.data(), values.size() * sizeof(float)), 0) << "expert " << set;
+      }
+    }
+
+    std::vector<float> wider = values;
+    wider.back() = 0.1F;
+    given.factors(1).back().b = matrix(wider, hidden, rank);
+    EXPECT_EQ(given.create().layers[0].feed_forward.down->b.dtype(), MOX_F32);
+  }
 }
 
 TEST(CreateAdapter, TakesStridesAndBfloat16) {

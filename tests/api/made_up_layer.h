@@ -74,7 +74,7 @@ class MadeUpLayer {
   }
 
   // Over all linears. `experts` counts where the kind has some.
-  void add_adapter(mox_adapter_kind kind, int64_t rank, int32_t experts, bool dora = false) {
+  void add_adapter(mox_adapter_kind kind, int64_t rank, int32_t experts, bool dora = false, mox_dtype dtype = MOX_F32) {
     const bool plugged_in = kind == MOX_ADAPTER_LORAMOE || kind == MOX_ADAPTER_MOLA;
     if (kind == MOX_ADAPTER_LORA) experts = 1;
     auto& projections = projections_.emplace_back();
@@ -84,7 +84,7 @@ class MadeUpLayer {
       const int64_t in = down ? shape_.ffn : shape_.hidden, out = down ? shape_.hidden : shape_.ffn;
       auto& factors = factors_.emplace_back();
       for (int32_t e = 0; e < experts; ++e) {
-        factors.push_back({values_.matrix(rank, in, MOX_F32, 0.3F), values_.matrix(out, rank, MOX_F32, 0.3F), 0.7F,
+        factors.push_back({values_.matrix(rank, in, dtype, 0.3F), values_.matrix(out, rank, dtype, 0.3F), 0.7F,
                            dora ? values_.vector(out, 2) : nullptr});
       }
       mox_adapter_projection made{projection, factors.data(), factors.size(), {}};
@@ -103,6 +103,9 @@ class MadeUpLayer {
     description.capacity = 2;
     if (!plugged_in) description.router = values_.matrix(experts, shape_.hidden, MOX_F32, 1);
   }
+
+  // What add_adapter() made: it lives as long as this object.
+  [[nodiscard]] const mox_adapter_description& adapter(size_t index) const { return descriptions_[index]; }
 
   [[nodiscard]] LayerOnRuntime on(const Runtime& runtime) const {
     mox_feed_forward_description description;

@@ -16,11 +16,12 @@ constexpr int kinds = 7, adapters_of_a_kind = 6;
 MadeUpLayer layer_of(mox_feed_forward_kind kind, mox_dtype weights) {
   MadeUpLayer layer({kind, hidden, ffn, weights}, 3);
   for (int i = 0; i < adapters_of_a_kind; ++i) {
+    const mox_dtype factors = i % 3 == 1 ? MOX_BF16 : MOX_F32;
     for (const auto adapter : {MOX_ADAPTER_LORA, MOX_ADAPTER_MIXLORA, MOX_ADAPTER_MIXLORA_DYNAMIC,
                                MOX_ADAPTER_MIXLORA_SWITCH, MOX_ADAPTER_LORAMOE, MOX_ADAPTER_MOLA}) {
-      layer.add_adapter(adapter, rank, experts);
+      layer.add_adapter(adapter, rank, experts, false, factors);
     }
-    layer.add_adapter(MOX_ADAPTER_MIXLORA, rank, experts, true);
+    layer.add_adapter(MOX_ADAPTER_MIXLORA, rank, experts, true, factors);
   }
   return layer;
 }
@@ -87,7 +88,10 @@ TEST_P(ManyAdapters, GiveARowTheBitsItHasAmongMany) {
   for (const auto adapter : {MOX_ADAPTER_LORA, MOX_ADAPTER_MIXLORA, MOX_ADAPTER_LORAMOE, MOX_ADAPTER_MOLA}) {
     made_up.add_adapter(adapter, rank, experts);
   }
-  for (const auto adapter : {MOX_ADAPTER_LORA, MOX_ADAPTER_MIXLORA}) made_up.add_adapter(adapter, rank, experts, true);
+  for (const auto adapter : {MOX_ADAPTER_LORA, MOX_ADAPTER_MIXLORA}) {
+    made_up.add_adapter(adapter, rank, experts, true);
+    made_up.add_adapter(adapter, 2 * rank, experts, false, MOX_BF16);  // as large in bytes
+  }
   Values values(18);
   const int64_t count = GetParam().slow() ? 5 : many;
   const std::vector<float> input = values.floats(count * wide_hidden, 2);
@@ -104,6 +108,70 @@ TEST_P(ManyAdapters, GiveARowTheBitsItHasAmongMany) {
     std::vector<mox_range> apart;
     for (int64_t row = 0; row < count; ++row) apart.push_back({adapter, row, row + 1});
     ASSERT_EQ(run_wide(apart), run_wide({{adapter, 0, count}})) << "adapter " << i;
+  }
+}
+
+// The same factors, and one feature more that adds zero, which alone keeps A or B from being held in bfloat16.
+class HeldWide {
+ public:
+  HeldWide(const mox_lora_factors& narrow, bool a)
+      : a_(widened(narrow.a, narrow.a.rows + 1, narrow.a.columns)),
+        b_(widened(narrow.b, narrow.b.rows, narrow.b.columns + 1)) {
+    constexpr float no_bfloat16 = 0.1F;
+    if (a) a_.back() = no_bfloat16;
+    if (!a) b_.back() = no_bfloat16;
+    factors_ = {{a_.data(), narrow.a.rows + 1, narrow.a.columns, 0, MOX_F32},
+                {b_.data(), narrow.b.rows, narrow.b.columns + 1, 0, MOX_F32},
+                narrow.scaling,
+                nullptr};
+  }
+  [[nodiscard]] const mox_lora_factors& factors() const { return factors_; }
+
+ private:
+  static std::vector<float> widened(const mox_matrix& narrow, int64_t to_rows, int64_t to_columns) {
+    std::vector<float> wide(static_cast<size_t>(to_rows * to_columns));
+    const auto* from = static_cast<const uint16_t*>(narrow.data);
+    for (int64_t i = 0; i < narrow.rows * narrow.columns; ++i) {
+      wide[static_cast<size_t>(i / narrow.columns * to_columns + i % narrow.columns)] = from_bfloat16(from[i]);
+    }
+    return wide;
+  }
+
+  std::vector<float> a_, b_;
+  mox_lora_factors factors_{};
+};
+
+TEST_P(ManyAdapters, HeldInBfloat16GiveTheValuesOfFloat32) {
+  constexpr int64_t count = 33;
+  MadeUpLayer made_up({MOX_FEED_FORWARD_GATED, hidden, ffn, MOX_BF16}, 5);
+  made_up.add_adapter(MOX_ADAPTER_LORA, rank - 1, 1, false, MOX_BF16);
+  Values values(19);
+  const std::vector<float> input = values.floats(count * hidden, 2);
+  const Runtime runtime = make_runtime(2, GetParam().machine);
+  const LayerOnRuntime layer = made_up.on(runtime);
+  const auto output_under = [&](const mox_adapter* adapter) {
+    std::vector<float> output(static_cast<size_t>(count * hidden));
+    const std::vector<mox_range> ranges{{adapter, 0, 1}, {adapter, 1, count}};
+    const mox_batch batch = batch_of(count, input.data(), output.data(), ranges);
+    must(mox_feed_forward_run, layer.feed_forward.get(), &batch, nullptr, nullptr);
+    return output;
+  };
+  const std::vector<float> expected = output_under(layer.adapters[0].get());
+  const int64_t narrow_bytes = describe(layer.adapters[0]).bytes;
+  for (const bool a : {true, false}) {
+    std::deque<HeldWide> held;
+    mox_adapter_description description = made_up.adapter(0);
+    std::vector<mox_adapter_projection> projections(description.projections,
+                                                    description.projections + description.projection_count);
+    for (mox_adapter_projection& projection : projections) {
+      projection.factors = &held.emplace_back(*projection.factors, a).factors();
+    }
+    description.projections = projections.data();
+    mox_adapter* created = nullptr;
+    must(mox_adapter_create, layer.feed_forward.get(), &description, &created);
+    const Adapter wide(created);
+    EXPECT_GT(describe(wide).bytes, narrow_bytes * 4 / 3) << "is not held in float32";
+    EXPECT_EQ(output_under(created), expected) << (a ? "A" : "B") << " in float32";
   }
 }
 

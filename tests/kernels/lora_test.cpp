@@ -16,7 +16,9 @@ struct Factor {
   int64_t n, k;
 
   Factor(std::mt19937& generator, int64_t width, int64_t n_, int64_t k_)
-      : values(random_floats(generator, n_ * k_)), bank(width, 2, n_, k_), n(n_), k(k_) {
+      : Factor(MOX_F32, random_floats(generator, n_ * k_), width, n_, k_) {}
+  Factor(DType dtype, std::vector<float> values_, int64_t width, int64_t n_, int64_t k_)
+      : values(std::move(values_)), bank(dtype, width, 2, n_, k_), n(n_), k(k_) {
     const std::vector<float> other(values.size(), not_a_number);
     bank.pack(0, 0, n, 0, k, other.data(), k);
     bank.pack(1, 0, n, 0, k, values.data(), k);
@@ -225,6 +227,75 @@ TEST_P(LoraTest, ExpandFromNothingStartsAtZero) {
     Expand{b, z}.run(*GetParam(), 0, count, zeros.data(), out, nullptr, from_zeros.data(), out, nullptr);
     Expand{b, z}.run(*GetParam(), 0, count, nullptr, 0, nullptr, from_nothing.data(), out, nullptr);
     ASSERT_EQ(std::memcmp(from_zeros.data(), from_nothing.data(), from_zeros.size() * sizeof(float)), 0) << count;
+  }
+}
+
+// Values that bfloat16 holds, with zeros of both signs and numbers that are subnormal.
+std::vector<float> bfloat16_values(std::mt19937& generator, int64_t count) {
+  std::vector<float> values = random_floats(generator, count);
+  for (float& value : values) value = widen_bfloat16(round_to_bfloat16(value));
+  constexpr float subnormal = 0x1p-130F;
+  for (size_t i = 0; i < values.size(); i += 23) values[i] = i % 3 == 0 ? -0.0F : i % 3 == 1 ? 0.0F : -subnormal;
+  return values;
+}
+
+TEST_P(LoraTest, ShrinkByBfloat16GivesTheBitsOfFloat32) {
+  std::mt19937 generator(27);
+  for (const int64_t rank : {5, 16, 40}) {
+    for (const int64_t k : {3, 255, 2500}) {
+      const std::vector<float> values = bfloat16_values(generator, rank * k);
+      const Factor wide(MOX_F32, values, shrink_panel_width, rank, k);
+      const Factor narrow(MOX_BF16, values, shrink_panel_width, rank, k);
+      for (int64_t rows = 1; rows < 15; ++rows) {
+        const std::vector<float> x = random_floats(generator, rows * k);
+        const std::vector<float> expected = Shrink{wide, x, k}.run(*GetParam(), nullptr, rows, 0, k);
+        const std::vector<float> found = Shrink{narrow, x, k}.run(*GetParam(), nullptr, rows, 0, k);
+        ASSERT_EQ(std::memcmp(found.data(), expected.data(), found.size() * sizeof(float)), 0)
+            << rows << " rows, rank " << rank << ", k " << k;
+      }
+    }
+  }
+}
+
+TEST_P(LoraTest, ShrinkByBfloat16InPartsGivesTheBitsOfFloat32) {
+  std::mt19937 generator(28);
+  constexpr int64_t rank = 21, k = 2500, part = 128, parts = (k + part - 1) / part;
+  const std::vector<float> values = bfloat16_values(generator, rank * k);
+  const Factor wide(MOX_F32, values, shrink_panel_width, rank, k);
+  const Factor narrow(MOX_BF16, values, shrink_panel_width, rank, k);
+  for (const int64_t rows : {1, 2, 7}) {
+    const std::vector<float> x = random_floats(generator, rows * k);
+    const int64_t ldz = wide.bank.panels() * shrink_panel_width, ld_part = rows * ldz;
+    const auto run = [&](const Factor& a) {
+      std::vector<float> z(static_cast<size_t>(parts * ld_part), not_a_number);
+      LoraShrink s = Shrink{a, x, k}.call(nullptr, rows, 0, k, z.data(), ldz);
+      s.part = part;
+      s.ld_part = ld_part;
+      GetParam()->lora_shrink(s);
+      return z;
+    };
+    const std::vector<float> expected = run(wide), found = run(narrow);
+    ASSERT_EQ(std::memcmp(found.data(), expected.data(), found.size() * sizeof(float)), 0) << rows << " rows";
+  }
+}
+
+TEST_P(LoraTest, ExpandByBfloat16GivesTheBitsOfFloat32) {
+  std::mt19937 generator(29);
+  for (const int64_t rank : {1, 16, 37}) {
+    for (const int64_t out : {7, 96, 608}) {
+      const std::vector<float> values = bfloat16_values(generator, out * rank);
+      const Factor wide(MOX_F32, values, expand_panel_width, out, rank);
+      const Factor narrow(MOX_BF16, values, expand_panel_width, out, rank);
+      const int64_t ld = wide.bank.panels() * expand_panel_width;
+      for (int64_t rows = 1; rows < 12; ++rows) {
+        const std::vector<float> z = random_floats(generator, rows * rank), from = random_floats(generator, rows * ld);
+        std::vector<float> expected(from.size()), found(from.size());
+        Expand{wide, z}.run(*GetParam(), 0, rows, from.data(), ld, nullptr, expected.data(), ld, nullptr);
+        Expand{narrow, z}.run(*GetParam(), 0, rows, from.data(), ld, nullptr, found.data(), ld, nullptr);
+        ASSERT_EQ(std::memcmp(found.data(), expected.data(), found.size() * sizeof(float)), 0)
+            << rows << " rows, rank " << rank << ", " << out << " columns";
+      }
+    }
   }
 }
 

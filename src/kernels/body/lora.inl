@@ -1,10 +1,15 @@
 // LoRA's two products. As in matmul.inl, an element is made by itself, so how many rows run side by side never shows in
-// the bits.
+// the bits. Nor does what a factor is kept in, its Element: bfloat16 is widened as it is loaded.
 
 namespace {
 
 inline int64_t row_of(const int32_t* index, int64_t i, int32_t first = 0) {
   return index == nullptr ? i : int64_t{index[i]} - first;
+}
+
+template <class Element>
+inline const Element* panel_at(const FactorPanels& panels, int64_t panel) {
+  return static_cast<const Element*>(panels.first) + panel * panels.stride;
 }
 
 constexpr int vectors_per_shrink_panel = shrink_panel_width / lanes;
@@ -22,14 +27,14 @@ constexpr int shrink_rows_at_once(int vectors) {
 constexpr int most_shrink_rows = shrink_rows_at_once(vectors_per_shrink_panel);
 
 // Row r meets the weights at a + r * apart.
-template <int rows, bool same_weights = true>
-inline void shrink_tile(const float* const* x, int64_t length, const float* a, int64_t apart, float* z, int64_t ldz,
+template <int rows, bool same_weights = true, class Element>
+inline void shrink_tile(const float* const* x, int64_t length, const Element* a, int64_t apart, float* z, int64_t ldz,
                         bool accumulate) {
   Floats sum[chains][rows][vectors_per_shrink_panel] = {};
   const auto add = [&](int64_t k, int chain) __attribute__((always_inline)) {
 #pragma GCC unroll 4
     for (int v = 0; v < vectors_per_shrink_panel; ++v) {
-      const float* at = a + k * shrink_panel_width + v * lanes;
+      const Element* at = a + k * shrink_panel_width + v * lanes;
       const Floats weight = load(at);
 #pragma GCC unroll 12
       for (int r = 0; r < rows; ++r) {
@@ -59,17 +64,18 @@ inline void shrink_tile(const float* const* x, int64_t length, const float* a, i
   }
 }
 
-template <int rows>
-void shrink_rows(const float* const* x, int64_t length, const float* a, float* z, int64_t ldz, bool accumulate) {
+template <class Element, int rows>
+void shrink_rows(const float* const* x, int64_t length, const Element* a, float* z, int64_t ldz, bool accumulate) {
   shrink_tile<rows>(x, length, a, 0, z, ldz, accumulate);
 }
 
-using ShrinkRows = void (*)(const float* const*, int64_t, const float*, float*, int64_t, bool);
+template <class Element>
+using ShrinkRows = void (*)(const float* const*, int64_t, const Element*, float*, int64_t, bool);
 
-template <int rows = most_shrink_rows>
-ShrinkRows shrink_rows_for(int64_t wanted) {
-  if (wanted == rows) return shrink_rows<rows>;
-  if constexpr (rows > 1) return shrink_rows_for<rows - 1>(wanted);
+template <class Element, int rows = most_shrink_rows>
+ShrinkRows<Element> shrink_rows_for(int64_t wanted) {
+  if (wanted == rows) return shrink_rows<Element, rows>;
+  if constexpr (rows > 1) return shrink_rows_for<Element, rows - 1>(wanted);
   return nullptr;
 }
 
@@ -77,7 +83,8 @@ ShrinkRows shrink_rows_for(int64_t wanted) {
 constexpr int most_stretches = 4;
 
 // One row's sums over `count` pieces of k, each into z of its own; pieces lie within blocks.
-void shrink_pieces(const float* x, const float* a, int64_t length, int64_t count, float* z, int64_t ldz) {
+template <class Element>
+void shrink_pieces(const float* x, const Element* a, int64_t length, int64_t count, float* z, int64_t ldz) {
   constexpr int stretches = most_shrink_rows < most_stretches ? most_shrink_rows : most_stretches;
   const int64_t each = count / stretches, apart = each * length;
   for (int64_t i = 0; i < each; ++i) {
@@ -88,12 +95,13 @@ void shrink_pieces(const float* x, const float* a, int64_t length, int64_t count
   }
   for (int64_t i = each * stretches; i < count; ++i) {
     const float* from = x + i * length;
-    shrink_rows<1>(&from, length, a + i * length * shrink_panel_width, z + i * ldz, ldz, false);
+    shrink_rows<Element, 1>(&from, length, a + i * length * shrink_panel_width, z + i * ldz, ldz, false);
   }
 }
 
 // Adds a panel's sums over whole blocks from k on, as many as there is room for, and returns where they end.
-int64_t shrink_blocks(const float* x, const float* a, int64_t k, int64_t k_end, float* z, bool accumulate) {
+template <class Element>
+int64_t shrink_blocks(const float* x, const Element* a, int64_t k, int64_t k_end, float* z, bool accumulate) {
   constexpr int64_t most = 64;
   float totals[most * shrink_panel_width];
   const int64_t blocks = (k_end - k) / block_length, count = blocks < most ? blocks : most;
@@ -107,7 +115,8 @@ int64_t shrink_blocks(const float* x, const float* a, int64_t k, int64_t k_end, 
   return k + count * block_length;
 }
 
-void shrink_one_row(const LoraShrink& s, const float* a, float* z) {
+template <class Element>
+void shrink_one_row(const LoraShrink& s, const Element* a, float* z) {
   const float* x = s.x + row_of(s.rows_of, 0) * s.ldx;
   int64_t k = s.k_begin;
   while (k % block_length == 0 && k + block_length <= s.k_end) {
@@ -115,17 +124,41 @@ void shrink_one_row(const LoraShrink& s, const float* a, float* z) {
   }
   for (; k < s.k_end; k = end_of_block(k, s.k_end)) {
     const float* from = x + (k - s.k_begin);
-    shrink_rows<1>(&from, end_of_block(k, s.k_end) - k, a + k * shrink_panel_width, z, s.ldz, k > s.k_begin);
+    shrink_rows<Element, 1>(&from, end_of_block(k, s.k_end) - k, a + k * shrink_panel_width, z, s.ldz, k > s.k_begin);
   }
 }
 
+template <class Element>
+void shrink(const LoraShrink& s) {
+  const Split groups(s.rows, most_shrink_rows);
+  for (int64_t panel = 0; panel < s.a.count; ++panel) {
+    const auto* a = panel_at<Element>(s.a, panel);
+    float* z = s.z + panel * shrink_panel_width;
+    if (s.rows == 1) {
+      shrink_one_row(s, a, z);
+      continue;
+    }
+    // A block of A stays in the first-level cache while the rows pass by.
+    for (int64_t k = s.k_begin; k < s.k_end; k = end_of_block(k, s.k_end)) {
+      for (int64_t group = 0; group < groups.parts; ++group) {
+        const int64_t first = groups.begin(group), count = groups.begin(group + 1) - first;
+        const float* x[most_shrink_rows];
+        for (int64_t r = 0; r < count; ++r) x[r] = s.x + row_of(s.rows_of, first + r) * s.ldx + (k - s.k_begin);
+        shrink_rows_for<Element>(count)(x, end_of_block(k, s.k_end) - k, a + k * shrink_panel_width, z + first * s.ldz,
+                                        s.ldz, k > s.k_begin);
+      }
+    }
+  }
+}
+
+template <class Element>
 void shrink_parts(const LoraShrink& s) {
   int64_t done = 0;
   if (s.rows == 1) {
     done = (s.k_end - s.k_begin) / s.part;
     const float* x = s.x + row_of(s.rows_of, 0) * s.ldx;
     for (int64_t panel = 0; panel < s.a.count; ++panel) {
-      const float* a = s.a.first + panel * s.a.stride + s.k_begin * shrink_panel_width;
+      const auto* a = panel_at<Element>(s.a, panel) + s.k_begin * shrink_panel_width;
       shrink_pieces(x, a, s.part, done, s.z + panel * shrink_panel_width, s.ld_part);
     }
   }
@@ -136,16 +169,16 @@ void shrink_parts(const LoraShrink& s) {
     one.k_end = s.k_end - one.k_begin < s.part ? s.k_end : one.k_begin + s.part;
     one.x = s.x + i * s.part;
     one.z = s.z + i * s.ld_part;
-    lora_shrink(one);
+    shrink<Element>(one);
   }
 }
 
 constexpr int most_expand_rows = registers == 32 ? 8 : 6;
 
 // `panels` of them, each `apart` panels behind the one before.
-template <int rows, int panels, int vectors>
-inline void expand_tile(const float* z, int64_t ldz, int64_t rank, const float* b, int64_t panel_stride, int64_t apart,
-                        const float* const* from, float* const* to, int64_t column) {
+template <int rows, int panels, int vectors, class Element>
+inline void expand_tile(const float* z, int64_t ldz, int64_t rank, const Element* b, int64_t panel_stride,
+                        int64_t apart, const float* const* from, float* const* to, int64_t column) {
   constexpr int columns = panels * vectors;
   Floats sum[rows][columns] = {};
   for (int64_t j = 0; j < rank; ++j) {
@@ -171,20 +204,21 @@ inline void expand_tile(const float* z, int64_t ldz, int64_t rank, const float* 
   }
 }
 
-template <int rows>
+template <class Element, int rows>
 void expand_rows(const LoraExpand& e, const float* z, const float* const* from, float* const* to) {
   constexpr int stretches = panels_of_tile(rows, rows == 1 ? most_stretches : 2);
   constexpr int vectors = vectors_at_once(rows);
   const int64_t stride = e.b.stride, each = e.b.count / stretches;
+  const auto* b = panel_at<Element>(e.b, 0);
   for (int64_t panel = 0; panel < each; ++panel) {
     for (int first = 0; first < vectors_per_panel; first += vectors) {
-      expand_tile<rows, stretches, vectors>(z, e.ldz, e.rank, e.b.first + panel * stride + first * lanes, stride, each,
-                                            from, to, panel * panel_width + first * lanes);
+      expand_tile<rows, stretches, vectors>(z, e.ldz, e.rank, b + panel * stride + first * lanes, stride, each, from,
+                                            to, panel * panel_width + first * lanes);
     }
   }
   for (int64_t panel = each * stretches; panel < e.b.count; ++panel) {
     for (int first = 0; first < vectors_per_panel; first += vectors) {
-      expand_tile<rows, 1, vectors>(z, e.ldz, e.rank, e.b.first + panel * stride + first * lanes, stride, 1, from, to,
+      expand_tile<rows, 1, vectors>(z, e.ldz, e.rank, b + panel * stride + first * lanes, stride, 1, from, to,
                                     panel * panel_width + first * lanes);
     }
   }
@@ -192,42 +226,15 @@ void expand_rows(const LoraExpand& e, const float* z, const float* const* from, 
 
 using ExpandRows = void (*)(const LoraExpand&, const float*, const float* const*, float* const*);
 
-template <int rows = most_expand_rows>
+template <class Element, int rows = most_expand_rows>
 ExpandRows expand_rows_for(int64_t wanted) {
-  if (wanted == rows) return expand_rows<rows>;
-  if constexpr (rows > 1) return expand_rows_for<rows - 1>(wanted);
+  if (wanted == rows) return expand_rows<Element, rows>;
+  if constexpr (rows > 1) return expand_rows_for<Element, rows - 1>(wanted);
   return nullptr;
 }
 
-}  // namespace
-
-void lora_shrink(const LoraShrink& s) {
-  if (s.part != 0) {
-    shrink_parts(s);
-    return;
-  }
-  const Split groups(s.rows, most_shrink_rows);
-  for (int64_t panel = 0; panel < s.a.count; ++panel) {
-    const float* a = s.a.first + panel * s.a.stride;
-    float* z = s.z + panel * shrink_panel_width;
-    if (s.rows == 1) {
-      shrink_one_row(s, a, z);
-      continue;
-    }
-    // A block of A stays in the first-level cache while the rows pass by.
-    for (int64_t k = s.k_begin; k < s.k_end; k = end_of_block(k, s.k_end)) {
-      for (int64_t group = 0; group < groups.parts; ++group) {
-        const int64_t first = groups.begin(group), count = groups.begin(group + 1) - first;
-        const float* x[most_shrink_rows];
-        for (int64_t r = 0; r < count; ++r) x[r] = s.x + row_of(s.rows_of, first + r) * s.ldx + (k - s.k_begin);
-        shrink_rows_for(count)(x, end_of_block(k, s.k_end) - k, a + k * shrink_panel_width, z + first * s.ldz, s.ldz,
-                               k > s.k_begin);
-      }
-    }
-  }
-}
-
-void lora_expand(const LoraExpand& e) {
+template <class Element>
+void expand(const LoraExpand& e) {
   const Split groups(e.rows, most_expand_rows);
   for (int64_t group = 0; group < groups.parts; ++group) {
     const int64_t first = groups.begin(group), count = groups.begin(group + 1) - first;
@@ -237,6 +244,19 @@ void lora_expand(const LoraExpand& e) {
       from[r] = e.from == nullptr ? nullptr : e.from + row_of(e.from_rows, first + r, e.first_row) * e.ld_from;
       to[r] = e.to + row_of(e.to_rows, first + r, e.first_row) * e.ld_to;
     }
-    expand_rows_for(count)(e, e.z + first * e.ldz, from, to);
+    expand_rows_for<Element>(count)(e, e.z + first * e.ldz, from, to);
   }
 }
+
+}  // namespace
+
+void lora_shrink(const LoraShrink& s) {
+  const bool narrow = s.a.dtype == MOX_BF16;
+  if (s.part != 0) {
+    (narrow ? shrink_parts<bfloat16> : shrink_parts<float>)(s);
+  } else {
+    (narrow ? shrink<bfloat16> : shrink<float>)(s);
+  }
+}
+
+void lora_expand(const LoraExpand& e) { (e.b.dtype == MOX_BF16 ? expand<bfloat16> : expand<float>)(e); }

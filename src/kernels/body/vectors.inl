@@ -15,6 +15,13 @@ inline Floats load(const float* from) {
   return v;
 }
 
+// bfloat16, widened.
+inline Floats load(const bfloat16* from) {
+  Shorts v;
+  __builtin_memcpy(&v, from, sizeof v);
+  return (Floats)(__builtin_convertvector(v, Unsigned) << 16);
+}
+
 inline void store(float* to, Floats v) { __builtin_memcpy(to, &v, sizeof v); }
 
 inline Floats broadcast(float value) { return value - Floats{}; }

@@ -11,6 +11,11 @@ int64_t row_of(const int32_t* rows, int64_t i, int32_t first = 0) {
   return rows == nullptr ? i : int64_t{rows[i]} - first;
 }
 
+float element(const FactorPanels& panels, int64_t index) {
+  if (panels.dtype == MOX_BF16) return widen_bfloat16(static_cast<const bfloat16*>(panels.first)[index]);
+  return static_cast<const float*>(panels.first)[index];
+}
+
 }  // namespace
 
 void lora_shrink(const LoraShrink& s) {
@@ -26,12 +31,12 @@ void lora_shrink(const LoraShrink& s) {
   for (int64_t i = 0; i < s.rows; ++i) {
     const float* x = s.x + row_of(s.rows_of, i) * s.ldx;
     for (int64_t j = 0; j < s.a.count * shrink_panel_width; ++j) {
-      const float* a = s.a.first + j / shrink_panel_width * s.a.stride + j % shrink_panel_width;
+      const int64_t feature = j / shrink_panel_width * s.a.stride + j % shrink_panel_width;
       float total = 0;
       for (int64_t k = s.k_begin; k < s.k_end;) {
         float sum = 0;
         do {
-          sum += x[k - s.k_begin] * a[k * shrink_panel_width];
+          sum += x[k - s.k_begin] * element(s.a, feature + k * shrink_panel_width);
           ++k;
         } while (k < s.k_end && k % block_length != 0);
         total += sum;
@@ -46,9 +51,9 @@ void lora_expand(const LoraExpand& e) {
     const float* from = e.from == nullptr ? nullptr : e.from + row_of(e.from_rows, i, e.first_row) * e.ld_from;
     float* to = e.to + row_of(e.to_rows, i, e.first_row) * e.ld_to;
     for (int64_t c = 0; c < e.b.count * expand_panel_width; ++c) {
-      const float* b = e.b.first + c / expand_panel_width * e.b.stride + c % expand_panel_width;
+      const int64_t feature = c / expand_panel_width * e.b.stride + c % expand_panel_width;
       float sum = 0;
-      for (int64_t j = 0; j < e.rank; ++j) sum += e.z[i * e.ldz + j] * b[j * expand_panel_width];
+      for (int64_t j = 0; j < e.rank; ++j) sum += e.z[i * e.ldz + j] * element(e.b, feature + j * expand_panel_width);
       to[c] = from == nullptr ? sum : from[c] + sum;
     }
   }
