@@ -103,7 +103,7 @@ std::vector<Adapter> make_adapters(const FeedForward& feed_forward, const FfnSha
 }
 
 int64_t adapter_bytes(const FfnShape& base, const AdapterShape& shape) {
-  const int64_t values = 3 * shape.experts * (shape.rank + 1) * (base.hidden + base.ffn);
+  const int64_t values = int64_t{3} * shape.experts * (shape.rank + 1) * (base.hidden + base.ffn);
   return values * static_cast<int64_t>(mox_dtype_size(shape.factors));
 }
 
