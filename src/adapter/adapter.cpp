@@ -41,6 +41,15 @@ mox_router_kind router_kind_of(mox_adapter_kind kind) {
   return MOX_ROUTER_MIXLORA;
 }
 
+void Router::set_gate(const std::vector<float>& rows) {
+  gate = kernels::FactorBank(MOX_F32, 1, 1, experts, in);
+  gate.pack(0, 0, experts, 0, in, rows.data(), in);
+}
+
+const float* Router::gate_row(int64_t expert) const {
+  return static_cast<const float*>(gate.panels_of(0, expert, expert + 1).first);
+}
+
 int32_t Router::places() const {
   switch (kind) {
     case MOX_ROUTER_TOP_K:

@@ -28,8 +28,10 @@ struct Router {
   float temperature = 0;  // DYNAMIC
   int64_t capacity = 0;   // SWITCH
   int64_t in = 0;
-  std::vector<float> gate;  // [experts, in]
+  kernels::FactorBank gate;  // [experts, in], each row a panel
 
+  void set_gate(const std::vector<float>& rows);  // experts and in are set
+  [[nodiscard]] const float* gate_row(int64_t expert) const;
   // Ids and weights per row: see mox_routing_info.
   [[nodiscard]] int32_t places() const;
 };

@@ -99,7 +99,7 @@ void AdapterReader::read_layer(int64_t layer, LayerAdapter* kept) {
     std::vector<float> gate = read_gate(prefix + ".mlp.moe_gate.weight", base_.hidden, kept != nullptr);
     if (kept != nullptr) {
       parameters_ += static_cast<int64_t>(gate.size());
-      kept->feed_forward.router = make_router(std::move(gate), base_.hidden);
+      kept->feed_forward.router = make_router(gate, base_.hidden);
       kept->feed_forward.activation = config_.activation;
     }
   }
@@ -142,7 +142,7 @@ void AdapterReader::read_linear(const std::string& name, const Linear& linear, c
       throw unsupported(config_.file + ": r times num_experts is " + std::to_string(int64_t{settings.rank} * pairs) +
                         "; expected at most " + std::to_string(INT32_MAX));
     }
-    linear.factors(*kept) = pack_plugged_in(factors, make_router(std::move(gate), sizes.in));
+    linear.factors(*kept) = pack_plugged_in(factors, make_router(gate, sizes.in));
   } else {
     linear.factors(*kept) = pack_sets(factors, base.weight, MOX_INVALID_FILE);
   }
@@ -233,7 +233,7 @@ void AdapterReader::read_classifier() {
   read_tensor("classifier", {classes, base_.hidden}, false);
 }
 
-Router AdapterReader::make_router(std::vector<float> gate, int64_t in) const {
+Router AdapterReader::make_router(const std::vector<float>& gate, int64_t in) const {
   Router router;
   router.kind = router_kind_of(config_.kind);
   router.experts = config_.expert_count;
@@ -242,7 +242,7 @@ Router AdapterReader::make_router(std::vector<float> gate, int64_t in) const {
   router.temperature = static_cast<float>(config_.temperature);
   router.capacity = config_.capacity;
   router.in = in;
-  router.gate = std::move(gate);
+  router.set_gate(gate);
   return router;
 }
 

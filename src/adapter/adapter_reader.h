@@ -44,7 +44,7 @@ class AdapterReader {
   Factors read_pair(const std::string& name, int64_t rank, Sizes sizes, bool dora, bool keep);
   std::vector<float> read_tensor(const std::string& name, const std::vector<int64_t>& shape, bool keep);
   void require_both(const std::string& a, const std::string& b) const;
-  [[nodiscard]] Router make_router(std::vector<float> gate, int64_t in) const;
+  [[nodiscard]] Router make_router(const std::vector<float>& gate, int64_t in) const;
   [[nodiscard]] std::string place() const { return reader_.source().path(); }
 
   const AdapterConfig& config_;

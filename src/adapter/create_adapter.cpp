@@ -120,7 +120,7 @@ Router make_router(const mox_adapter_description& description, const mox_matrix&
   router.temperature = description.temperature;
   router.capacity = description.capacity;
   router.in = in;
-  router.gate = read_matrix(gate, description.experts, in, what);
+  router.set_gate(read_matrix(gate, description.experts, in, what));
   return router;
 }
 
@@ -230,7 +230,7 @@ Adapter create_adapter(const mox_adapter_description& description, const BaseLin
   if (is_mixlora(kind)) {
     feed_forward.router = make_router(description, description.router, base.hidden, "router");
     feed_forward.activation = description.activation;
-    adapter.parameters += static_cast<int64_t>(feed_forward.router->gate.size());
+    adapter.parameters += parameters_of(*feed_forward.router);
   }
 
   for (size_t index = 0; index < description.projection_count; ++index) {
@@ -244,7 +244,7 @@ Adapter create_adapter(const mox_adapter_description& description, const BaseLin
     adapter.parameters += parameters_of(factors);
     if (kind == MOX_ADAPTER_LORAMOE || kind == MOX_ADAPTER_MOLA) {
       Router router = make_router(description, projection.router, linear.in, what + ".router");
-      adapter.parameters += static_cast<int64_t>(router.gate.size());
+      adapter.parameters += parameters_of(router);
       feed_forward.*place.factors = pack_plugged_in(factors, std::move(router));
       continue;
     }

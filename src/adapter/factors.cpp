@@ -82,19 +82,17 @@ LoraSets pack_plugged_in(const LinearFactors& factors, Router router) {
   return sets;
 }
 
-int64_t bytes_of(const Router& router) { return static_cast<int64_t>(router.gate.size() * sizeof(float)); }
-
 int64_t bytes_of(const LoraSets& sets) {
-  size_t bytes = sets.a.bytes() + sets.b.bytes();
+  size_t bytes = sets.a.bytes() + sets.b.bytes() + (sets.router ? sets.router->gate.bytes() : 0);
   for (const auto& rescale : sets.rescale) bytes += rescale.size() * sizeof(float);
-  return static_cast<int64_t>(bytes) + (sets.router ? bytes_of(*sets.router) : 0);
+  return static_cast<int64_t>(bytes);
 }
 
 int64_t bytes_of(const Adapter& adapter) {
   int64_t bytes = 0;
   for_each_sets(adapter, [&](const LoraSets& sets) { bytes += bytes_of(sets); });
   for (const LayerAdapter& layer : adapter.layers) {
-    if (layer.feed_forward.router) bytes += bytes_of(*layer.feed_forward.router);
+    if (layer.feed_forward.router) bytes += static_cast<int64_t>(layer.feed_forward.router->gate.bytes());
   }
   return bytes;
 }
@@ -104,11 +102,17 @@ void gather(Adapter* adapter) {
   size_t bytes = 0;
   constexpr size_t line = 64;
   const auto room_for = [](const FactorBank& bank) { return (bank.bytes() + line - 1) / line * line; };
+  const auto add = [&](FactorBank* bank) {
+    banks.push_back(bank);
+    bytes += room_for(*bank);
+  };
+  for (LayerAdapter& layer : adapter->layers) {
+    if (layer.feed_forward.router) add(&layer.feed_forward.router->gate);
+  }
   for_each_sets(*adapter, [&](LoraSets& sets) {
-    for (FactorBank* bank : {&sets.a, &sets.b}) {
-      banks.push_back(bank);
-      bytes += room_for(*bank);
-    }
+    add(&sets.a);
+    add(&sets.b);
+    if (sets.router) add(&sets.router->gate);
   });
   if (bytes < huge_page) return;
   const std::shared_ptr<std::byte> memory = huge_memory(bytes);
@@ -119,6 +123,8 @@ void gather(Adapter* adapter) {
     at += room;
   }
 }
+
+int64_t parameters_of(const Router& router) { return router.gate.n() * router.gate.k(); }
 
 int64_t parameters_of(const LinearFactors& factors) {
   size_t elements = 0;

@@ -31,16 +31,16 @@ LoraSets pack_sets(const LinearFactors& factors, const kernels::PackedMatrix* we
 // Plug-in experts: the factors side by side as one set.
 LoraSets pack_plugged_in(const LinearFactors& factors, Router router);
 
-// Puts all factors of an adapter side by side: together they fill 2 MiB pages that each alone would not.
+// Puts all factors and gates of an adapter side by side: together they fill 2 MiB pages that each alone would not.
 void gather(Adapter* adapter);
 
 int64_t bytes_of(const LoraSets& sets);
-int64_t bytes_of(const Router& router);
 // Of everything in the adapter's layers.
 int64_t bytes_of(const Adapter& adapter);
 
-// Elements of the pairs' tensors.
+// Elements of the pairs' tensors, and of the gate's.
 int64_t parameters_of(const LinearFactors& factors);
+int64_t parameters_of(const Router& router);
 
 // Index of the first NaN or infinity, or -1.
 int64_t find_non_finite(const std::vector<float>& values);

@@ -105,10 +105,11 @@ moxie::adapter::Router take_router(const mox_feed_forward_description& descripti
   router.experts = description.expert_count;
   router.top_k = description.top_k;
   router.in = hidden;
-  router.gate.resize(static_cast<size_t>(experts * hidden));
   moxie::kernels::PackedMatrix widened(MOX_F32, experts, hidden);
   widened.pack_rows(0, experts, description.router.data, description.router.dtype, stride);
-  for (int64_t e = 0; e < experts; ++e) widened.read_row(e, router.gate.data() + e * hidden);
+  std::vector<float> rows(static_cast<size_t>(experts * hidden));
+  for (int64_t e = 0; e < experts; ++e) widened.read_row(e, rows.data() + e * hidden);
+  router.set_gate(rows);
   return router;
 }
 

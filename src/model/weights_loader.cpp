@@ -201,7 +201,7 @@ void add_feed_forward(WeightsLoader* loader, int64_t layer, moe::FeedForward* fe
   router.experts = a.experts;
   router.top_k = a.top_k;
   router.in = a.hidden;
-  router.gate = loader->matrix_float32(tensor_name(names.router, layer), a.experts, a.hidden);
+  router.set_gate(loader->matrix_float32(tensor_name(names.router, layer), a.experts, a.hidden));
   feed_forward->router = std::move(router);
 }
 

@@ -71,13 +71,13 @@ void run_inputs(const Context& context, const FeedForward& base, const FeedForwa
     add_tasks(&tasks, range.up);
   }
   const auto count = static_cast<int64_t>(tasks.size());
-  const int64_t roundings = base.weights() == MOX_F32 ? 0 : divide_up(call.rows, row_tile);
+  const int64_t roundings = base.weights() == MOX_F32 ? 0 : divide_up(call.rows, rounded_rows);
   context.team.run(count + roundings, [&](int64_t index, int) {
     if (index < count) {
       run_task(context, tasks[static_cast<size_t>(index)], call.x, call.ldx);
     } else {
       round_rows(context, rounded, base.weights(), call.x, call.ldx, base.hidden,
-                 part(index - count, row_tile, call.rows));
+                 part(index - count, rounded_rows, call.rows));
     }
   });
 }
@@ -193,7 +193,7 @@ void keep_decisions(const FeedForwardCall& call, std::span<const RangeWork> rang
 }  // namespace
 
 int64_t FeedForward::weight_bytes() const {
-  size_t bytes = router ? router->gate.size() * sizeof(float) : 0;
+  size_t bytes = router ? router->gate.bytes() : 0;
   for (const Expert& expert : experts) {
     bytes += expert.gate.weight.bytes() + expert.up.weight.bytes() + expert.down.weight.bytes();
   }

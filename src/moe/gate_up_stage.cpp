@@ -55,7 +55,7 @@ void partial_z(const Stages& s, const RangeWork& range, const Tile& tile, int32_
 
   if (range.down_router.router == nullptr || range.down_router.given != nullptr) return;
   const adapter::Router& router = *range.down_router.router;
-  s.context.small().router(h, column_block, rows, router.gate.data() + tile.first, router.in, router.experts,
+  s.context.small().router(h, column_block, rows, router.gate_row(0) + tile.first, router.in, router.experts,
                            tile.columns, range.logits_partial + (tile.block * range.rows + z_row) * router.experts,
                            router.experts);
 }

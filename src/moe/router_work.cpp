@@ -61,8 +61,8 @@ void compute_logits(const Context& context, const RouterWork& work, const float*
                     Span experts) {
   if (work.given != nullptr) return;
   const adapter::Router& router = *work.router;
-  context.small().router(x + (work.begin + rows.begin) * ldx, ldx, rows.size(),
-                         router.gate.data() + experts.begin * router.in, router.in, experts.size(), router.in,
+  context.small().router(x + (work.begin + rows.begin) * ldx, ldx, rows.size(), router.gate_row(experts.begin),
+                         router.in, experts.size(), router.in,
                          work.logits + rows.begin * router.experts + experts.begin, router.experts);
 }
 

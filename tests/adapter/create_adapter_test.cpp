@@ -1,10 +1,12 @@
 // Adapters from the caller's factors: the same result as from a file, and refusals that name the argument.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
 
+#include "adapter/factors.h"
 #include "adapter/open_adapter.h"
 #include "adapter_folders.h"
 
@@ -93,7 +95,7 @@ TEST(CreateAdapter, PacksMixLora) {
   EXPECT_EQ(adapter.parameters, experts * hidden + 2 * experts * rank * (hidden + ffn));
   const auto& feed_forward = adapter.layers.at(0).feed_forward;
   EXPECT_EQ(feed_forward.activation, MOX_ACTIVATION_RELU);
-  EXPECT_EQ(feed_forward.router->gate, repeatable_values("router", experts * hidden));
+  EXPECT_EQ(unpacked(feed_forward.router->gate), repeatable_values("router", experts * hidden));
   EXPECT_EQ(feed_forward.gate->sets, 3);
   EXPECT_EQ(feed_forward.gate->scaling, 2.0F);
   EXPECT_EQ(unpacked(feed_forward.gate->b, 1), repeatable_values("b0.1", ffn * rank));
@@ -136,6 +138,48 @@ TEST(CreateAdapter, HoldsAFactorInBfloat16WhereThatIsNoLoss) {
     wider.back() = 0.1F;
     given.factors(1).back().b = matrix(wider, hidden, rank);
     EXPECT_EQ(given.create().layers[0].feed_forward.down->b.dtype(), MOX_F32);
+  }
+}
+
+TEST(CreateAdapter, PutsFactorsAndGatesThatFillLargePagesSideBySide) {
+  constexpr int64_t in = 10000;
+  Adapter adapter;
+  adapter.layers.resize(2);
+  int seed = 0;
+  const auto router = [&seed] {
+    adapter::Router made;
+    made.experts = experts;
+    made.in = in;
+    made.set_gate(repeatable_values(std::to_string(seed++), experts * in));
+    return made;
+  };
+  for (adapter::LayerAdapter& layer : adapter.layers) {
+    layer.feed_forward.router = router();
+    LoraSets& sets = layer.feed_forward.down.emplace();
+    sets.a = kernels::FactorBank(MOX_F32, 16, 1, 16, in);
+    sets.b = kernels::FactorBank(MOX_F32, 32, 1, in, 16);
+    sets.router = router();
+  }
+  adapter::gather(&adapter);
+
+  std::vector<const kernels::FactorBank*> banks;
+  seed = 0;
+  for (const adapter::LayerAdapter& layer : adapter.layers) {
+    const LoraSets& down = *layer.feed_forward.down;
+    for (const auto* gate : {&layer.feed_forward.router->gate, &down.router->gate}) {
+      EXPECT_EQ(unpacked(*gate), repeatable_values(std::to_string(seed++), experts * in));
+      banks.push_back(gate);
+    }
+    banks.push_back(&down.a);
+    banks.push_back(&down.b);
+  }
+  const auto at = [](const kernels::FactorBank* bank) {
+    return static_cast<const std::byte*>(bank->panels_of(0).first);
+  };
+  std::sort(banks.begin(), banks.end(), [&](const auto* one, const auto* other) { return at(one) < at(other); });
+  for (size_t i = 0; i + 1 < banks.size(); ++i) {
+    const auto gap = at(banks[i + 1]) - at(banks[i]) - static_cast<int64_t>(banks[i]->bytes());
+    EXPECT_TRUE(gap >= 0 && gap < 64) << "behind bank " << i << ": " << gap;
   }
 }
 

@@ -126,7 +126,7 @@ TEST(ParityAdapters, MixLoraStandsItsExpertsSideBySide) {
   EXPECT_EQ(feed_forward.router->kind, MOX_ROUTER_MIXLORA);
   EXPECT_EQ(feed_forward.router->places(), 3);
   EXPECT_EQ(feed_forward.router->in, 48);
-  EXPECT_EQ(feed_forward.router->gate, mixlora.stored("mixlora.layers.1.mlp.moe_gate.weight"));
+  EXPECT_EQ(unpacked(feed_forward.router->gate), mixlora.stored("mixlora.layers.1.mlp.moe_gate.weight"));
   EXPECT_EQ(feed_forward.activation, MOX_ACTIVATION_SILU);
 
   const LoraSets& up = *feed_forward.up;
@@ -201,7 +201,7 @@ TEST(ParityAdapters, PluggedInExpertsAreOneSetWithTheirOwnRouter) {
   EXPECT_EQ(down.router->kind, MOX_ROUTER_LORAMOE);
   EXPECT_EQ(down.router->in, down.in);
   const std::string prefix = "loramoe.layers.1.mlp.down_proj.";
-  EXPECT_EQ(down.router->gate, loramoe.stored(prefix + "moe_gate.weight"));
+  EXPECT_EQ(unpacked(down.router->gate), loramoe.stored(prefix + "moe_gate.weight"));
   const std::vector<float> a = unpacked(down.a);
   const std::vector<float> b = unpacked(down.b, 0);
   for (int64_t expert = 0; expert < 4; ++expert) {
@@ -267,7 +267,8 @@ TEST(ParityAdapters, ALoneFeedForwardKeepsItsLayerAndChecksTheRest) {
   ASSERT_EQ(adapter.layers.size(), 1U);
   EXPECT_TRUE(adapter.layers[0].attention.empty());
   const Opened whole("h48-mixlora-top2-e8");
-  EXPECT_EQ(adapter.layers[0].feed_forward.router->gate, whole.adapter.layers[1].feed_forward.router->gate);
+  EXPECT_EQ(unpacked(adapter.layers[0].feed_forward.router->gate),
+            unpacked(whole.adapter.layers[1].feed_forward.router->gate));
   EXPECT_EQ(unpacked(adapter.layers[0].feed_forward.gate->a), unpacked(whole.adapter.layers[1].feed_forward.gate->a));
   EXPECT_LT(adapter.parameters, whole.adapter.parameters / 2);
 
