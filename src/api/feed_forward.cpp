@@ -171,7 +171,6 @@ void run(const mox_feed_forward* feed_forward, const mox_batch* batch, const mox
   }
 
   feed_forward->engine->run([&](const moxie::Context& context) {
-    constexpr int64_t copy_rows = 16;
     const int64_t ld = moxie::moe::row_stride(base.hidden, sizeof(float));
     moxie::moe::FeedForwardCall call;
     call.rows = b.rows;
@@ -180,8 +179,8 @@ void run(const mox_feed_forward* feed_forward, const mox_batch* batch, const mox
       call.ldx = b.input_stride;
     } else {
       auto* x = context.workspace.take<float>(b.rows * ld);
-      context.team.run(moxie::moe::divide_up(b.rows, copy_rows), [&](int64_t index, int) {
-        const moxie::moe::Span span = moxie::moe::part(index, copy_rows, b.rows);
+      context.team.run(moxie::moe::divide_up(b.rows, moxie::moe::copied_rows), [&](int64_t index, int) {
+        const moxie::moe::Span span = moxie::moe::part(index, moxie::moe::copied_rows, b.rows);
         moxie::api::read_rows(b.input, b.input_dtype, b.input_stride, base.hidden, span.begin, span.end, x, ld);
       });
       call.x = x;
@@ -197,8 +196,8 @@ void run(const mox_feed_forward* feed_forward, const mox_batch* batch, const mox
     call.kept = kept_ranges;
     moxie::moe::run_feed_forward(context, base, call);
     if (only_route) return;
-    context.team.run(moxie::moe::divide_up(b.rows, copy_rows), [&](int64_t index, int) {
-      const moxie::moe::Span span = moxie::moe::part(index, copy_rows, b.rows);
+    context.team.run(moxie::moe::divide_up(b.rows, moxie::moe::copied_rows), [&](int64_t index, int) {
+      const moxie::moe::Span span = moxie::moe::part(index, moxie::moe::copied_rows, b.rows);
       moxie::api::write_rows(call.y, ld, base.hidden, span.begin, span.end, b.output, b.output_dtype, b.output_stride);
     });
   });

@@ -1,4 +1,4 @@
-// The factors of LoRA sets in the layout of their kernels.
+// The factors of LoRA sets in the layout of their kernels, and routers' gates, whose panels are single rows.
 #pragma once
 
 #include <cstddef>

@@ -71,13 +71,13 @@ void run_inputs(const Context& context, const FeedForward& base, const FeedForwa
     add_tasks(&tasks, range.up);
   }
   const auto count = static_cast<int64_t>(tasks.size());
-  const int64_t roundings = base.weights() == MOX_F32 ? 0 : divide_up(call.rows, rounded_rows);
+  const int64_t roundings = base.weights() == MOX_F32 ? 0 : divide_up(call.rows, copied_rows);
   context.team.run(count + roundings, [&](int64_t index, int) {
     if (index < count) {
       run_task(context, tasks[static_cast<size_t>(index)], call.x, call.ldx);
     } else {
       round_rows(context, rounded, base.weights(), call.x, call.ldx, base.hidden,
-                 part(index - count, rounded_rows, call.rows));
+                 part(index - count, copied_rows, call.rows));
     }
   });
 }
@@ -168,9 +168,8 @@ ProductInput gather(const Context& context, const Entries& entries, const Produc
   auto* rows = context.workspace.take<std::byte>(entries.count * row_bytes);
   const auto from_bytes = static_cast<int64_t>(element_size(dtype)) * from.stride;
   const auto copied = static_cast<size_t>(columns) * element_size(dtype);
-  constexpr int64_t copy_rows = 16;
-  context.team.run(divide_up(entries.count, copy_rows), [&](int64_t index, int) {
-    const Span span = part(index, copy_rows, entries.count);
+  context.team.run(divide_up(entries.count, copied_rows), [&](int64_t index, int) {
+    const Span span = part(index, copied_rows, entries.count);
     for (int64_t i = span.begin; i < span.end; ++i) {
       std::byte* row = rows + i * row_bytes;
       std::memcpy(row, static_cast<const std::byte*>(from.rows) + entries.row[i] * from_bytes, copied);

@@ -72,13 +72,13 @@ void run_linears(const Context& context, const float* x, int64_t ldx, int64_t ro
     add_tasks(&tasks, input);
     with_deltas.push_back(&input);
   }
-  const int64_t roundings = dtype == MOX_F32 ? 0 : divide_up(rows, rounded_rows);
+  const int64_t roundings = dtype == MOX_F32 ? 0 : divide_up(rows, copied_rows);
   const auto input_tasks = static_cast<int64_t>(tasks.size());
   context.team.run(input_tasks + roundings, [&](int64_t index, int) {
     if (index < input_tasks) {
       run_task(context, tasks[static_cast<size_t>(index)], x, ldx);
     } else {
-      round_rows(context, rounded, dtype, x, ldx, in, part(index - input_tasks, rounded_rows, rows));
+      round_rows(context, rounded, dtype, x, ldx, in, part(index - input_tasks, copied_rows, rows));
     }
   });
 

@@ -56,8 +56,7 @@ void multiply(const Context& context, const ProductInput& x, const kernels::Pack
               Span panels, const ProductOutput& output, const kernels::Meanwhile& meanwhile = {});
 // Adds columns [first, first + columns) of a linear's bias, if it has one, to rows of column_block floats each.
 void add_bias(const Context& context, const Linear& linear, int64_t first, int64_t columns, int64_t rows, float* tile);
-// Fills what product_input has made room for (nothing to do for float32); so many rows are work for one thread.
-constexpr int64_t rounded_rows = 16;
+// Fills what product_input has made room for (nothing to do for float32).
 void round_rows(const Context& context, const ProductInput& input, DType dtype, const float* x, int64_t ldx,
                 int64_t columns, Span rows);
 

@@ -19,6 +19,9 @@ constexpr int64_t column_block = panel_tile * kernels::panel_width;  // columns 
 constexpr int64_t few_rows = 8;
 constexpr int64_t panels_of_few_rows = 16;
 
+// Rows that one task copies or rounds: work for several threads where a batch has more.
+constexpr int64_t copied_rows = 16;
+
 constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
 constexpr int64_t padded(int64_t columns) { return round_up(columns, kernels::panel_width); }
