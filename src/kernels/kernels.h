@@ -177,7 +177,7 @@ struct TableEntry {
   std::string skipped_because;  // "" where it can be used
 };
 
-// Best to reference. `isa_limit` MOX_ISA_BEST: the machine's level.
+// Best to reference. `isa_limit` MOX_ISA_BEST: the machine's level, or one below it that is quicker.
 std::vector<TableEntry> table(mox_isa isa_limit, mox_backend backend);
 
 // The first usable entries for the request; Error naming what this machine or build lacks.

@@ -35,7 +35,15 @@ mox_isa checked_limit(mox_isa limit) {
   return limit;
 }
 
-std::string reason_to_skip(const Kernels& kernels, mox_isa limit, mox_backend backend) {
+// Which kernels: those of a level that was asked for, or the best there are.
+struct Wanted {
+  mox_isa limit;
+  bool best;
+  explicit Wanted(mox_isa asked_for) : limit(checked_limit(asked_for)), best(asked_for == MOX_ISA_BEST) {}
+};
+
+std::string reason_to_skip(const Kernels& kernels, const Wanted& wanted, mox_backend backend) {
+  const mox_isa limit = wanted.limit;
   if (backend != MOX_BACKEND_AUTO && backend != kernels.backend) {
     return std::string("backend ") + backend_name(backend) + " was asked for";
   }
@@ -45,6 +53,9 @@ std::string reason_to_skip(const Kernels& kernels, mox_isa limit, mox_backend ba
   }
   if (kernels.isa > limit) return std::string("above the instruction set that was asked for, ") + isa_name(limit);
   if (kernels.isa == MOX_ISA_AMX) return amx::refusal();
+  if (kernels.isa == MOX_ISA_AVX512_BF16 && wanted.best && vdpbf16ps_is_slow()) {
+    return "not chosen unless asked for: VDPBF16PS is slower here than float32 products of the same operands";
+  }
 #if MOXIE_HAVE_ONEDNN
   if (kernels.backend == MOX_BACKEND_ONEDNN) {
     if (backend == MOX_BACKEND_AUTO) return "not chosen unless asked for: the native kernels are ahead";
@@ -54,9 +65,9 @@ std::string reason_to_skip(const Kernels& kernels, mox_isa limit, mox_backend ba
   return "";
 }
 
-const Kernels* native_of(mox_isa limit) {
+const Kernels* native_of(const Wanted& wanted) {
   for (const Kernels* kernels : all) {
-    if (reason_to_skip(*kernels, limit, MOX_BACKEND_NATIVE).empty()) return kernels;
+    if (reason_to_skip(*kernels, wanted, MOX_BACKEND_NATIVE).empty()) return kernels;
   }
   return &entries::portable;
 }
@@ -98,14 +109,14 @@ const char* isa_name(mox_isa isa) {
 }
 
 std::vector<TableEntry> table(mox_isa isa_limit, mox_backend backend) {
-  const mox_isa limit = checked_limit(isa_limit);
+  const Wanted wanted(isa_limit);
   std::vector<TableEntry> result;
-  for (const Kernels* kernels : all) result.push_back({kernels, reason_to_skip(*kernels, limit, backend)});
+  for (const Kernels* kernels : all) result.push_back({kernels, reason_to_skip(*kernels, wanted, backend)});
   return result;
 }
 
 Choice choose(mox_isa isa_limit, mox_backend backend) {
-  const mox_isa limit = checked_limit(isa_limit);
+  const Wanted wanted(isa_limit);
   if (backend < MOX_BACKEND_AUTO || backend > MOX_BACKEND_REFERENCE) {
     throw invalid_argument("mox_backend " + std::to_string(static_cast<int>(backend)) + " does not exist");
   }
@@ -116,12 +127,12 @@ Choice choose(mox_isa isa_limit, mox_backend backend) {
   }
 #endif
   std::string reasons;
-  for (const TableEntry& entry : table(limit, backend)) {
+  for (const TableEntry& entry : table(isa_limit, backend)) {
     if (entry.skipped_because.empty()) {
       Choice choice;
       choice.f32 = entry.kernels;
       choice.bf16 = entry.kernels;
-      choice.small = entry.kernels->backend == MOX_BACKEND_REFERENCE ? entry.kernels : native_of(limit);
+      choice.small = entry.kernels->backend == MOX_BACKEND_REFERENCE ? entry.kernels : native_of(wanted);
       return choice;
     }
     if (entry.kernels->backend == backend) reasons = entry.skipped_because;

@@ -61,6 +61,14 @@ std::string cpu_name() {
   return name.substr(begin, name.find_last_not_of(' ') - begin + 1);
 }
 
+bool vdpbf16ps_is_slow() {
+  // Sapphire Rapids and its successors have AVX512-FP16, whether a hypervisor shows their tiles or not.
+  constexpr unsigned avx512_fp16 = 1U << 23;
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  __builtin_cpu_init();
+  return __builtin_cpu_is("intel") != 0 && __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & avx512_fp16) != 0;
+}
+
 std::vector<int> allowed_cpus() {
   // A machine may have more processors than cpu_set_t has bits: the call then fails, and the set is made larger.
   std::vector<int> cpus;

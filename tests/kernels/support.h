@@ -33,12 +33,13 @@ inline mox_isa isa_limit() {
   return MOX_ISA_BEST;
 }
 
-// Every entry of the table that this machine can run, up to MOXIE_ISA.
+// Every entry of the table that this machine can run, up to MOXIE_ISA: those too that are slower than the level below.
 inline std::vector<const Kernels*> usable_entries() {
   std::vector<const Kernels*> result;
   if (isa_limit() > machine_isa()) return result;
+  const mox_isa limit = isa_limit() == MOX_ISA_BEST ? machine_isa() : isa_limit();
   for (const mox_backend backend : {MOX_BACKEND_NATIVE, MOX_BACKEND_ONEDNN, MOX_BACKEND_EIGEN, MOX_BACKEND_REFERENCE}) {
-    for (const TableEntry& entry : table(isa_limit(), backend)) {
+    for (const TableEntry& entry : table(limit, backend)) {
       if (entry.skipped_because.empty()) result.push_back(entry.kernels);
     }
   }

@@ -33,7 +33,17 @@ TEST(TableTest, EveryLevelOfThisMachineHasItsKernels) {
     EXPECT_EQ(choice.bf16->isa, isa) << "no kernels for " << isa_name(isa) << ", which this machine has";
     EXPECT_STREQ(choice.bf16->name, isa_name(isa));
   }
-  EXPECT_EQ(choose(MOX_ISA_BEST, MOX_BACKEND_AUTO).bf16->isa, machine);
+}
+
+TEST(TableTest, TheBestIsTheHighestLevelThatIsNotSlowerThanTheOneBelow) {
+  const mox_isa machine = machine_isa();
+  const bool one_below = machine == MOX_ISA_AVX512_BF16 && vdpbf16ps_is_slow();
+  EXPECT_EQ(choose(MOX_ISA_BEST, MOX_BACKEND_AUTO).bf16->isa, one_below ? MOX_ISA_AVX512 : machine);
+  for (const TableEntry& entry : table(MOX_ISA_BEST, MOX_BACKEND_NATIVE)) {
+    if (entry.kernels->isa != MOX_ISA_AVX512_BF16 || machine < MOX_ISA_AVX512_BF16) continue;
+    EXPECT_EQ(entry.skipped_because.find("VDPBF16PS is slower here") != std::string::npos, vdpbf16ps_is_slow())
+        << entry.skipped_because;
+  }
 }
 
 TEST(TableTest, GoesFromBestToReferenceWithReasons) {

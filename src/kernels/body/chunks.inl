@@ -38,7 +38,7 @@ inline ChunkPlan chunk_plan(int64_t rows) {
   return {most_rows_of_strip, 1, block_length, 1, true, block_length};
 }
 
-template <int streams>
+template <int streams, int locality>
 struct NextChunk {
   const char* at;
   int64_t stride, per_step;  // bytes from stream to stream, and from step to step
@@ -46,7 +46,7 @@ struct NextChunk {
   int64_t besides_per_step;
   inline void prefetch() {
 #pragma GCC unroll 4
-    for (int i = 0; i < streams; ++i) __builtin_prefetch(at + i * stride, 0, 3);
+    for (int i = 0; i < streams; ++i) __builtin_prefetch(at + i * stride, 0, locality);
     at += per_step;
     if (besides_per_step != 0) {
       __builtin_prefetch(besides, 0, 2);
@@ -60,7 +60,7 @@ template <class Product>
 struct StripOfChunk {
   const typename Product::Element* a;
   int64_t lda, length;
-  Beside<typename Product::Word> w;
+  Beside<typename Product::At> w;
   Sums begin, end;
   bool accumulate;
   const char* ahead;  // lines to ask for
@@ -77,7 +77,7 @@ void strip(const StripOfChunk<Product>& s) {
   constexpr int vectors = vectors_at_once(rows);
   tile<Product, rows, panels, vectors>(
       s.a, s.lda, s.length, s.w.first, s.w.stride, s.begin, s.end, s.accumulate,
-      NextChunk<streams>{s.ahead, s.ahead_stride, s.ahead_per_step, s.besides, s.besides_per_step});
+      NextChunk<streams, Product::locality>{s.ahead, s.ahead_stride, s.ahead_per_step, s.besides, s.besides_per_step});
   for (int first = vectors; first < vectors_per_panel; first += vectors) {
     const int column = first * lanes;
     Sums begin = s.begin, end = s.end;
@@ -96,6 +96,8 @@ Strip<Product> strip_for(int64_t wanted, int streams) {
       if (streams == 1) return strip<Product, rows, panels, 1>;
       if constexpr (rows <= most_rows_of_tile) {
         return streams == 2 ? strip<Product, rows, panels, 2> : strip<Product, rows, panels, 4>;
+      } else {
+        return strip<Product, rows, panels, 2>;
       }
     }
   }
@@ -157,7 +159,7 @@ struct Pass {
   const typename Product::Element* a;  // at column k_begin
   int64_t lda;
   int64_t k_begin, k_end;
-  Beside<typename Product::Word> w, next;  // next: what is read afterwards
+  Beside<typename Product::At> w, next;  // next: what is read afterwards
   float* c;
   int64_t ldc, c_stride;
   bool accumulate;
@@ -190,9 +192,8 @@ void multiply_chunks(const Strips<Product>& strips, Pass<Product> pass, Progress
     const int64_t end = chunk_end < block_end ? chunk_end : block_end;
     const bool begins = k == pass.k_begin || k % block_length == 0, ends = end == block_end;
     const int64_t steps = (end - k + Product::step - 1) / Product::step;
-    const auto ahead = end < pass.k_end
-                           ? Beside<typename Product::Word>{pass.w.first + steps * panel_width, pass.w.stride}
-                           : pass.next;
+    const auto ahead =
+        end < pass.k_end ? Beside<typename Product::At>{pass.w.first + steps * panel_width, pass.w.stride} : pass.next;
     int call = 0;
     for (int panel = 0; panel < strips.beside; panel += strips.panels) {
       int64_t row = 0;

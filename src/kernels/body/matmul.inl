@@ -15,14 +15,19 @@ inline bool nothing_to_add(const Matmul& m) {
   return true;
 }
 
-// Steps of a product whose rows are cut into such parts, counted for every strip and every panel.
+// Steps of a product along k, counted for every panel.
+inline int64_t steps_of(const Matmul& m, int64_t step) {
+  return (m.k_end - m.k_begin + step - 1) / step * (m.panel_end - m.panel_begin);
+}
+
+// The same for every strip of rows too, where these are cut into such parts.
 inline int64_t steps_of(const Matmul& m, const Split& parts, int64_t step) {
   int64_t strips = 0;
   for (int64_t i = 0; i < parts.parts; ++i) {
     const int64_t rows = parts.begin(i + 1) - parts.begin(i);
     strips += strips_of(rows, chunk_plan(rows));
   }
-  return (m.k_end - m.k_begin + step - 1) / step * (m.panel_end - m.panel_begin) * strips;
+  return steps_of(m, step) * strips;
 }
 
 // Panels [panel, panel + beside), k in [k, k_end).
@@ -57,15 +62,16 @@ inline void for_each_piece(const Matmul& m, int beside, int64_t length, Work wor
 }
 
 template <class Word>
-inline Beside<Word> words_of(const PackedMatrix& w, const Piece& piece, PanelAt<Word> panel_at) {
+inline Beside<const Word*> words_of(const PackedMatrix& w, const Piece& piece, PanelAt<Word> panel_at) {
   const Word* first = panel_at(w, piece.panel, piece.k);
   return {first, piece.beside > 1 ? panel_at(w, piece.panel + 1, piece.k) - first : 0};
 }
 
 // What is read after a piece; behind the last, what the caller says, or itself.
 template <class Word>
-inline Beside<Word> words_after(const Matmul& m, const Piece& piece, const Piece& after, PanelAt<Word> panel_at) {
-  Beside<Word> words = words_of(*m.w, after.beside > 0 ? after : piece, panel_at);
+inline Beside<const Word*> words_after(const Matmul& m, const Piece& piece, const Piece& after,
+                                       PanelAt<Word> panel_at) {
+  Beside<const Word*> words = words_of(*m.w, after.beside > 0 ? after : piece, panel_at);
   if (after.beside == 0 && m.after != nullptr) words.first = static_cast<const Word*>(m.after);
   return words;
 }
@@ -96,7 +102,8 @@ void multiply(const Matmul& m, PanelAt<typename Product::Word> panel_at) {
   using Element = typename Product::Element;
   if (nothing_to_add(m)) return;
   if (m.rows <= most_rows_of_tile) {
-    multiply_streaming<Product>(m, panel_at);
+    Progress progress(m.meanwhile, steps_of(m, Product::step));
+    multiply_streaming<Product>(m, panel_at, &progress);
     return;
   }
   const Split parts(m.rows, many_rows_of_chunk);

@@ -12,25 +12,63 @@ inline Unsigned load_words(const uint32_t* from) {
   return v;
 }
 
-struct WidenedProduct {
-  struct Pair {
-    Floats even, odd;
-  };
+// The even products of a step have their turn, then the odd ones.
+struct PairsProduct {
   using Element = float;
-  using Word = uint32_t;
-  using Activation = Pair;
-  using Weight = Pair;
+  using Activation = Floats;
+  using Weight = Floats;
   static constexpr int64_t step = 2;
-  static inline Activation activation(const float* a) { return {broadcast(a[0]), broadcast(a[1])}; }
-  static inline Weight weight(const uint32_t* w) { return {even_of(load_words(w)), odd_of(load_words(w))}; }
-  static inline Floats add(Floats sum, Activation a, Weight w) {
-    return multiply_add(a.odd, w.odd, multiply_add(a.even, w.even, sum));
+  static constexpr int turns = 2;
+  static inline Activation activation(const float* a, int turn) { return broadcast(a[turn]); }
+  static inline Floats add(Floats sum, Activation a, Weight w) { return multiply_add(a, w, sum); }
+};
+
+// Weights are widened for the tile that multiplies by them.
+struct WidenedProduct : PairsProduct {
+  using Word = uint32_t;
+  using At = const uint32_t*;
+  static constexpr int locality = 3;
+  static constexpr bool few_rows_ask = true;
+  static inline Weight weight(const uint32_t* w, int turn) {
+    return turn == 0 ? even_of(load_words(w)) : odd_of(load_words(w));
   }
 };
 
-constexpr int64_t widened_rows = 64;
-constexpr int64_t widened_floats = widened_rows * block_length;  // 64 KiB of stack
-constexpr int64_t rows_worth_it = 64;  // from here on widening a panel once is cheaper than in every tile
+// What is kept of a word. Those of a vector: all its even weights, then all its odd ones.
+struct KeptWord {
+  float halves[2];
+};
+inline float* half_of(KeptWord* first, int turn) { return reinterpret_cast<float*>(first) + turn * lanes; }
+inline const float* half_of(const KeptWord* first, int turn) {
+  return reinterpret_cast<const float*>(first) + turn * lanes;
+}
+
+// What is kept fills most of the first-level cache, so the words of the next block wait in the second.
+struct SharedProduct : PairsProduct {
+  static constexpr int locality = 2;
+};
+
+// Keeps what it has widened.
+struct KeepingProduct : SharedProduct {
+  using Word = uint32_t;
+  struct At {
+    const uint32_t* words;
+    KeptWord* kept;
+    friend inline At operator+(At at, int64_t count) { return {at.words + count, at.kept + count}; }
+    inline At& operator+=(int64_t count) { return *this = *this + count; }
+  };
+  static inline Weight weight(At w, int turn) {
+    const Weight widened = WidenedProduct::weight(w.words, turn);
+    store(half_of(w.kept, turn), widened);
+    return widened;
+  }
+};
+
+struct KeptProduct : SharedProduct {
+  using Word = KeptWord;
+  using At = const KeptWord*;
+  static inline Weight weight(const KeptWord* w, int turn) { return load(half_of(w, turn)); }
+};
 
 // An odd end meets one of the zeros behind k.
 inline int64_t even_length(const Piece& piece) { return (piece.k_end - piece.k + 1) / 2 * 2; }
@@ -40,78 +78,106 @@ void widen_rows(const Matmul& m, int64_t row, int64_t rows, const Piece& piece, 
   const int64_t length = even_length(piece);
   for (int64_t r = 0; r < rows; ++r) {
     const bfloat16* from = static_cast<const bfloat16*>(m.a) + (row + r) * m.lda + (piece.k - m.k_begin);
-    for (int64_t k = 0; k < length; ++k) {
+    float* to = widened + r * length;
+    int64_t k = 0;
+    for (; k + lanes <= length; k += lanes) store(to + k, load(from + k));
+    for (; k < length; ++k) {
       const uint32_t bits = static_cast<uint32_t>(from[k]) << 16;
-      __builtin_memcpy(widened + r * length + k, &bits, sizeof bits);
+      __builtin_memcpy(to + k, &bits, sizeof bits);
     }
   }
 }
 
-void widen_panel(const uint32_t* words, int64_t length, float* widened) {
-  for (int64_t k = 0; k < length; k += 2) {
-    for (int64_t j = 0; j < panel_width; j += lanes) {
-      const Unsigned pair = load_words(words + k / 2 * panel_width + j);
-      store(widened + k * panel_width + j, even_of(pair));
-      store(widened + (k + 1) * panel_width + j, odd_of(pair));
+// Few rows stream their weights, so much of k at a time as can be kept of `a`.
+void multiply_few_widened(const Matmul& m) {
+  constexpr int64_t widened_floats = 16384;  // 64 KiB of stack
+  alignas(line_bytes) float a[widened_floats];
+  const int64_t most = widened_floats / m.rows / block_length * block_length;
+  Progress progress(m.meanwhile, steps_of(m, PairsProduct::step));
+  for_each_piece(m, static_cast<int>(m.panel_end - m.panel_begin), most, [&](const Piece& piece, const Piece& after) {
+    widen_rows(m, 0, m.rows, piece, a);
+    Matmul part = m;
+    part.a = a;
+    part.lda = even_length(piece);
+    part.k_begin = piece.k;
+    part.k_end = piece.k_end;
+    part.accumulate = m.accumulate || piece.k > m.k_begin;
+    part.after = words_after(m, piece, after, pairs_at).first;
+    multiply_streaming<WidenedProduct>(part, pairs_at, &progress);
+  });
+}
+
+// A tile of as many rows as there are registers for: the fewer strips, the less is loaded for a product.
+constexpr int most_rows_sharing = registers == 32 ? 12 : 6;
+inline Split sharing_strips(int64_t rows) { return Split(rows, most_rows_sharing); }
+
+// A block of a panel meets all rows before the next one's turn, and the first strip of rows widens it for the others.
+// A strip's rows are widened right before they meet the first panel: they are still in the first-level cache then.
+class Sharing {
+ public:
+  inline Sharing(const Matmul& m, int64_t row, int64_t rows, Progress* progress)
+      : m_(m), row_(row), strips_(sharing_strips(rows)), progress_(progress) {}
+
+  void multiply(const Piece& piece, const Piece& after) {
+    const uint32_t* words = words_of(*m_.w, piece, pairs_at).first;
+    const auto* next = reinterpret_cast<const char*>(words_after(m_, piece, after, pairs_at).first);
+    if (strips_.parts == 1) {
+      run<WidenedProduct>(0, piece, words, next);
+    } else {
+      run<KeepingProduct>(0, piece, {words, kept_}, next);
+      for (int64_t i = 1; i < strips_.parts; ++i) run<KeptProduct>(i, piece, kept_, next);
     }
+    progress_->tell();
   }
-}
 
-// The words are asked for while others are multiplied.
-void multiply_widened_panel(const Strips<Float32Product>& strips, const Pass<Float32Product>& pass, const void* words) {
-  const Fetch fetch{words, (pass.k_end - pass.k_begin) * panel_width * 2};
-  const Meanwhile meanwhile{&fetch, 1, nullptr, nullptr};
-  Progress progress(meanwhile, (pass.k_end - pass.k_begin) * strips.count);
-  multiply_chunks<Float32Product>(strips, pass, &progress);
-}
+ private:
+  // Every strip asks for its share of what is next; one that is alone, for two lines with every step.
+  template <class Product>
+  void run(int64_t i, const Piece& piece, typename Product::At w, const char* next) {
+    const int64_t first = strips_.begin(i), rows = strips_.begin(i + 1) - first;
+    const int64_t length = even_length(piece), steps = length / Product::step;
+    const int streams = strips_.parts == 1 ? lines_per_step : 1;
+    const int64_t asked = (bytes_per_step / streams + strips_.parts - 1) / strips_.parts;
+    float* a = a_ + first * block_length;
+    if (piece.panel == m_.panel_begin) widen_rows(m_, row_ + first, rows, piece, a);
+    StripOfChunk<Product> s{a,
+                            length,
+                            length,
+                            {w, 0},
+                            Sums{nullptr, 0, 0},
+                            Sums{output_of(m_, row_ + first, piece), m_.ldc, panel_width},
+                            m_.accumulate || piece.k > m_.k_begin,
+                            next + i * steps * asked,
+                            steps * asked,
+                            asked,
+                            nullptr,
+                            0};
+    fetch_besides(progress_->go_on(steps), steps, &s);
+    strip_for<Product, 1, most_rows_sharing>(rows, streams)(s);
+  }
 
-void multiply_widened_panels(const Matmul& m, int64_t row, int64_t rows, Progress* progress) {
-  alignas(line_bytes) float a[widened_floats];
-  alignas(line_bytes) float widened[block_length * panel_width];
-  const Strips<Float32Product> strips = RowStrips<Float32Product>(rows).alone;
-  for_each_piece(m, 1, block_length, [&](const Piece& piece, const Piece& after) {
-    const int64_t length = even_length(piece);
-    if (piece.panel == m.panel_begin) widen_rows(m, row, rows, piece, a);
-    const auto words = words_of(*m.w, piece, pairs_at), later = words_after(m, piece, after, pairs_at);
-    widen_panel(words.first, length, widened);
-    // The block's own k, rounded up: the sum's borders are where they were.
-    const Pass<Float32Product> pass{a,
-                                    length,
-                                    piece.k,
-                                    piece.k + length,
-                                    {widened, 0},
-                                    {widened, 0},
-                                    output_of(m, row, piece),
-                                    m.ldc,
-                                    panel_width,
-                                    m.accumulate || piece.k > m.k_begin};
-    multiply_widened_panel(strips, pass, later.first);
-    progress->go_on(length / 2 * strips.count);
-    progress->tell();
-  });
-}
+  const Matmul& m_;
+  int64_t row_;
+  Split strips_;
+  Progress* progress_;
+  alignas(line_bytes) float a_[many_rows_of_chunk * block_length];
+  alignas(line_bytes) KeptWord kept_[block_length / PairsProduct::step * panel_width];
+};
 
-void multiply_widening(const Matmul& m, int64_t row, int64_t rows, Progress* progress) {
-  alignas(line_bytes) float a[widened_floats];
-  const RowStrips<WidenedProduct> strips(rows);
-  const int64_t fits = widened_floats / (rows * block_length) * block_length;
-  const int64_t length = fits < strips.plan.k ? fits : strips.plan.k;
-  for_each_piece(m, strips.plan.beside, length, [&](const Piece& piece, const Piece& after) {
-    if (piece.panel == m.panel_begin) widen_rows(m, row, rows, piece, a);
-    multiply_chunks<WidenedProduct>(strips.of(piece.beside),
-                                    pass_of<WidenedProduct>(m, a, even_length(piece), row, piece, after, pairs_at),
-                                    progress);
-  });
+void multiply_sharing(const Matmul& m) {
+  const Split parts(m.rows, many_rows_of_chunk);
+  int64_t strips = 0;
+  for (int64_t i = 0; i < parts.parts; ++i) strips += sharing_strips(parts.begin(i + 1) - parts.begin(i)).parts;
+  Progress progress(m.meanwhile, steps_of(m, PairsProduct::step) * strips);
+  for (int64_t i = 0; i < parts.parts; ++i) {
+    Sharing sharing(m, parts.begin(i), parts.begin(i + 1) - parts.begin(i), &progress);
+    for_each_piece(m, 1, block_length, [&](const Piece& piece, const Piece& after) { sharing.multiply(piece, after); });
+  }
 }
 
 }  // namespace
 
 void matmul_bf16(const Matmul& m) {
   if (nothing_to_add(m)) return;
-  const Split parts(m.rows, widened_rows);
-  Progress progress(m.meanwhile, steps_of(m, parts, 2));
-  for (int64_t i = 0; i < parts.parts; ++i) {
-    const int64_t row = parts.begin(i), rows = parts.begin(i + 1) - row;
-    (rows < rows_worth_it ? multiply_widening : multiply_widened_panels)(m, row, rows, &progress);
-  }
+  (m.rows <= most_rows_of_tile ? multiply_few_widened : multiply_sharing)(m);
 }

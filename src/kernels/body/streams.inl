@@ -3,10 +3,11 @@
 
 namespace {
 
-// Where a tile holds as many panels, all of k at once, and as little as possible between two blocks: a core's own
-// prefetching is as quick then as anything that is asked for.
+// Where a tile holds as many panels, all of k at once, and as little as possible between two blocks: where weights need
+// no more than one instruction, a core's own prefetching is as quick then as anything that is asked for. Else the
+// instructions that wait for memory are soon too many for a core to look past them.
 template <class Product, int rows>
-void stream(const Matmul& m, Beside<typename Product::Word> w, float* c, int64_t c_stride) {
+void stream(const Matmul& m, Beside<typename Product::At> w, float* c, int64_t c_stride) {
   constexpr int vectors = vectors_at_once(rows);
   const auto* a = static_cast<const typename Product::Element*>(m.a);
   for (int64_t k = m.k_begin; k < m.k_end;) {
@@ -20,12 +21,12 @@ void stream(const Matmul& m, Beside<typename Product::Word> w, float* c, int64_t
 }
 
 template <class Product>
-using Stream = void (*)(const Matmul&, Beside<typename Product::Word>, float*, int64_t);
+using Stream = void (*)(const Matmul&, Beside<typename Product::At>, float*, int64_t);
 
-// NULL where a tile of so many rows does not hold all streams.
+// NULL where a tile of so many rows does not hold all streams, or the product is not made so.
 template <class Product, int rows = most_rows_of_tile>
 Stream<Product> stream_for(int64_t wanted) {
-  if constexpr (panels_of_tile(rows, most_streams) == most_streams) {
+  if constexpr (!Product::few_rows_ask && panels_of_tile(rows, most_streams) == most_streams) {
     if (wanted == rows) return stream<Product, rows>;
   }
   if constexpr (rows > 1) return stream_for<Product, rows - 1>(wanted);
@@ -35,13 +36,12 @@ Stream<Product> stream_for(int64_t wanted) {
 // Panels that run side by side are as far apart as there are to each stream, so that it goes on where its last panel
 // ended; then what is left over.
 template <class Product>
-void multiply_streaming(const Matmul& m, PanelAt<typename Product::Word> panel_at) {
+void multiply_streaming(const Matmul& m, PanelAt<typename Product::Word> panel_at, Progress* progress) {
   using Word = typename Product::Word;
   constexpr ChunkPlan plan{most_rows_of_tile, most_streams, 16, most_streams, false, 0};
   const int64_t panels = m.panel_end - m.panel_begin;
   const int64_t steps = (m.k_end - m.k_begin + Product::step - 1) / Product::step;
   const auto at = [&](int64_t panel) { return panel_at(*m.w, m.panel_begin + panel, m.k_begin); };
-  Progress progress(m.meanwhile, steps * panels);
   int beside = most_streams;
   for (int64_t done = 0; done < panels;) {
     while (beside > panels - done) beside /= 2;
@@ -54,8 +54,8 @@ void multiply_streaming(const Matmul& m, PanelAt<typename Product::Word> panel_a
       float* c = m.c + panel * panel_width;
       if (whole != nullptr) {
         whole(m, {w, stride}, c, apart * panel_width);
-        progress.go_on(beside * steps);
-        progress.tell();
+        progress->go_on(beside * steps);
+        progress->tell();
         continue;
       }
       const auto* after = static_cast<const Word*>(m.after);
@@ -71,7 +71,7 @@ void multiply_streaming(const Matmul& m, PanelAt<typename Product::Word> panel_a
                                 m.ldc,
                                 apart * panel_width,
                                 m.accumulate},
-                               &progress);
+                               progress);
     }
   }
 }

@@ -30,35 +30,43 @@ constexpr int panels_of_tile(int rows, int panels) {
   return panels;
 }
 
-// How a product takes its operands: `Element` is what `a` holds, `step` how many of them one word of a weight meets.
+// How a product takes its operands: `Element` is what `a` holds, `step` how many of them one word of a weight meets, in
+// so many turns; `At` is where words are, `locality` how near what is asked for shall come (3: the first-level cache).
 struct Float32Product {
   using Element = float;
   using Word = float;
+  using At = const float*;
   using Activation = Floats;
   using Weight = Floats;
   static constexpr int64_t step = 1;
-  static inline Activation activation(const float* a) { return broadcast(*a); }
-  static inline Weight weight(const float* w) { return load(w); }
+  static constexpr int turns = 1;
+  static constexpr int locality = 3;
+  static constexpr bool few_rows_ask = false;
+  static inline Activation activation(const float* a, int /*turn*/) { return broadcast(*a); }
+  static inline Weight weight(const float* w, int /*turn*/) { return load(w); }
   static inline Floats add(Floats sum, Activation a, Weight w) { return multiply_add(a, w, sum); }
 };
 
 // Where a tile reads its rows. Addresses of four rows are made of one pointer and multiples of the stride: with a
 // pointer for each row there are too few registers.
-template <class Element>
+template <class Element, int rows>
 struct RowsAt {
-  const Element* first;  // row 0
-  const Element* fifth;
+  static constexpr int groups = (rows + 3) / 4;
+  const Element* group[groups];
   int64_t stride, three_strides;
-  inline RowsAt(const Element* a, int64_t lda) : first(a), fifth(a + 4 * lda), stride(lda), three_strides(3 * lda) {}
+  inline RowsAt(const Element* a, int64_t lda) : stride(lda), three_strides(3 * lda) {
+    for (int i = 0; i < groups; ++i) group[i] = a + i * 4 * lda;
+  }
   [[nodiscard]] inline const Element* row(int r) const {
-    const Element* group = r < 4 ? first : fifth;
-    return r % 4 == 3 ? group + three_strides : group + r % 4 * stride;
+    return r % 4 == 3 ? group[r / 4] + three_strides : group[r / 4] + r % 4 * stride;
   }
   inline void advance(int64_t step) {
-    first += step;
-    fifth += step;
-    // Or the compiler makes the pointers it finds out about.
-    asm("" : "+r"(first), "+r"(fifth));
+#pragma GCC unroll 4
+    for (int i = 0; i < groups; ++i) {
+      group[i] += step;
+      // Or the compiler makes the pointers it finds out about.
+      asm("" : "+r"(group[i]));
+    }
   }
 };
 
@@ -76,9 +84,9 @@ struct NothingAhead {
 // `begin` has them (NULL: at zero) and go to `end`, or are added to what is there.
 template <class Product, int rows, int panels, int vectors, class Ahead>
 [[gnu::always_inline]] inline void tile(const typename Product::Element* a, int64_t lda, int64_t length,
-                                        const typename Product::Word* w, int64_t panel_stride, Sums begin, Sums end,
+                                        typename Product::At w, int64_t panel_stride, Sums begin, Sums end,
                                         bool accumulate, Ahead ahead) {
-  static_assert(rows <= 8);
+  static_assert(rows <= 12);
   constexpr int columns = panels * vectors;
   Floats sum[rows][columns] = {};
   if (begin.at != nullptr) {
@@ -92,18 +100,22 @@ template <class Product, int rows, int panels, int vectors, class Ahead>
       asm("" : "+r"(begin.at));  // as in RowsAt
     }
   }
-  RowsAt<typename Product::Element> at(a, lda);
+  RowsAt<typename Product::Element, rows> at(a, lda);
   for (int64_t k = 0; k < length; k += Product::step) {
     ahead.prefetch();
-    typename Product::Weight weights[columns];
+#pragma GCC unroll 2
+    for (int turn = 0; turn < Product::turns; ++turn) {
+      typename Product::Weight weights[columns];
 #pragma GCC unroll 16
-    for (int j = 0; j < columns; ++j)
-      weights[j] = Product::weight(w + j / vectors * panel_stride + j % vectors * lanes);
+      for (int j = 0; j < columns; ++j) {
+        weights[j] = Product::weight(w + (j / vectors * panel_stride + j % vectors * lanes), turn);
+      }
 #pragma GCC unroll 16
-    for (int r = 0; r < rows; ++r) {
-      const typename Product::Activation activation = Product::activation(at.row(r));
+      for (int r = 0; r < rows; ++r) {
+        const typename Product::Activation activation = Product::activation(at.row(r), turn);
 #pragma GCC unroll 16
-      for (int j = 0; j < columns; ++j) sum[r][j] = Product::add(sum[r][j], activation, weights[j]);
+        for (int j = 0; j < columns; ++j) sum[r][j] = Product::add(sum[r][j], activation, weights[j]);
+      }
     }
     at.advance(Product::step);
     w += panel_width;
@@ -133,9 +145,9 @@ inline int64_t end_of_block(int64_t k, int64_t k_end) {
 }
 
 // Panels that are read side by side: `stride` words from one to the next.
-template <class Word>
+template <class At>
 struct Beside {
-  const Word* first;
+  At first;
   int64_t stride;
 };
 
