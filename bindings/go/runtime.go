@@ -10,7 +10,7 @@ import (
 // ISA is an instruction-set level of the kernels, lowest to highest.
 type ISA int
 
-// The levels. ISABest is the highest the machine has.
+// The levels. ISABest is the highest the machine has, or one below that is quicker there.
 const (
 	ISABest       ISA = 0
 	ISAPortable   ISA = 1 // any x86-64

@@ -15,7 +15,7 @@ typedef struct mox_runtime mox_runtime;
 
 /* Instruction-set level of the kernels, lowest to highest. */
 typedef enum mox_isa {
-  MOX_ISA_BEST = 0,        /* the highest the machine has */
+  MOX_ISA_BEST = 0,        /* the highest the machine has, or one below that is quicker there */
   MOX_ISA_PORTABLE = 1,    /* any x86-64 */
   MOX_ISA_AVX2 = 2,        /* AVX2 and FMA */
   MOX_ISA_AVX512 = 3,      /* AVX-512 F, BW, DQ, VL */

@@ -83,7 +83,7 @@ Engine::Engine(const mox_runtime_options& options)
     : log_(options.log),
       log_payload_(options.log_payload),
       log_level_(options.log_level),
-      isa_(options.isa == MOX_ISA_BEST ? machine_isa() : options.isa),
+      isa_(kernels::level_in_use(options.isa)),
       kernels_(kernels::choose(options.isa, options.backend)),
       table_(kernels::table(options.isa, options.backend)),
       executor_(placement_of(options)) {

@@ -180,6 +180,9 @@ struct TableEntry {
 // Best to reference. `isa_limit` MOX_ISA_BEST: the machine's level, or one below it that is quicker.
 std::vector<TableEntry> table(mox_isa isa_limit, mox_backend backend);
 
+// The level that the limit comes to here. Error where the machine lacks it.
+mox_isa level_in_use(mox_isa isa_limit);
+
 // The first usable entries for the request; Error naming what this machine or build lacks.
 Choice choose(mox_isa isa_limit, mox_backend backend);
 

@@ -108,6 +108,11 @@ const char* isa_name(mox_isa isa) {
   return "unknown";
 }
 
+mox_isa level_in_use(mox_isa isa_limit) {
+  const Wanted wanted(isa_limit);
+  return wanted.best ? native_of(wanted)->isa : wanted.limit;
+}
+
 std::vector<TableEntry> table(mox_isa isa_limit, mox_backend backend) {
   const Wanted wanted(isa_limit);
   std::vector<TableEntry> result;

@@ -66,7 +66,7 @@ public enum Activation
 /// <summary>Instruction-set level of the kernels, lowest to highest.</summary>
 public enum InstructionSet
 {
-    /// <summary>The highest the machine has.</summary>
+    /// <summary>The highest the machine has, or one below that is quicker there.</summary>
     Best = 0,
     /// <summary>Any x86-64.</summary>
     Portable = 1,

@@ -33,15 +33,14 @@ struct PairProduct {
   using Activation = __m512i;
   using Weight = __m512i;
   static constexpr int64_t step = 2;
-  static constexpr int turns = 1;
   static constexpr int locality = 3;
   static constexpr bool few_rows_ask = false;
-  static inline Activation activation(const bfloat16* a, int /*turn*/) {
+  static inline Activation activation(const bfloat16* a) {
     int32_t pair;
     __builtin_memcpy(&pair, a, sizeof pair);
     return _mm512_set1_epi32(pair);
   }
-  static inline Weight weight(const uint32_t* w, int /*turn*/) { return _mm512_loadu_si512(w); }
+  static inline Weight weight(const uint32_t* w) { return _mm512_loadu_si512(w); }
   static inline Floats add(Floats sum, Activation a, Weight w) {
     return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(w));
   }

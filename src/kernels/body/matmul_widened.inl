@@ -12,62 +12,47 @@ inline Unsigned load_words(const uint32_t* from) {
   return v;
 }
 
-// The even products of a step have their turn, then the odd ones.
-struct PairsProduct {
-  using Element = float;
-  using Activation = Floats;
-  using Weight = Floats;
-  static constexpr int64_t step = 2;
-  static constexpr int turns = 2;
-  static inline Activation activation(const float* a, int turn) { return broadcast(a[turn]); }
-  static inline Floats add(Floats sum, Activation a, Weight w) { return multiply_add(a, w, sum); }
-};
-
 // Weights are widened for the tile that multiplies by them.
-struct WidenedProduct : PairsProduct {
+struct WidenedProduct {
+  struct Pair {
+    Floats even, odd;
+  };
+  using Element = float;
   using Word = uint32_t;
   using At = const uint32_t*;
+  using Activation = Pair;
+  using Weight = Pair;
+  static constexpr int64_t step = 2;
   static constexpr int locality = 3;
   static constexpr bool few_rows_ask = true;
-  static inline Weight weight(const uint32_t* w, int turn) {
-    return turn == 0 ? even_of(load_words(w)) : odd_of(load_words(w));
+  static inline Activation activation(const float* a) { return {broadcast(a[0]), broadcast(a[1])}; }
+  static inline Weight weight(const uint32_t* w) { return {even_of(load_words(w)), odd_of(load_words(w))}; }
+  static inline Floats add(Floats sum, Activation a, Weight w) {
+    return multiply_add(a.odd, w.odd, multiply_add(a.even, w.even, sum));
   }
 };
 
-// What is kept of a word. Those of a vector: all its even weights, then all its odd ones.
-struct KeptWord {
-  float halves[2];
-};
-inline float* half_of(KeptWord* first, int turn) { return reinterpret_cast<float*>(first) + turn * lanes; }
-inline const float* half_of(const KeptWord* first, int turn) {
-  return reinterpret_cast<const float*>(first) + turn * lanes;
-}
-
-// What is kept fills most of the first-level cache, so the words of the next block wait in the second.
-struct SharedProduct : PairsProduct {
-  static constexpr int locality = 2;
-};
-
-// Keeps what it has widened.
-struct KeepingProduct : SharedProduct {
-  using Word = uint32_t;
+// Keeps what it has widened, as a float32 panel.
+struct KeepingProduct : WidenedProduct {
   struct At {
     const uint32_t* words;
-    KeptWord* kept;
-    friend inline At operator+(At at, int64_t count) { return {at.words + count, at.kept + count}; }
-    inline At& operator+=(int64_t count) { return *this = *this + count; }
+    float* kept;
+    // Columns to the right, and down the panel.
+    friend inline At operator+(At at, int64_t columns) { return {at.words + columns, at.kept + columns}; }
+    inline At& operator+=(int64_t count) { return *this = {words + count, kept + step * count}; }
   };
-  static inline Weight weight(At w, int turn) {
-    const Weight widened = WidenedProduct::weight(w.words, turn);
-    store(half_of(w.kept, turn), widened);
+  static constexpr int locality = 2;
+  static inline Weight weight(At w) {
+    const Weight widened = WidenedProduct::weight(w.words);
+    store(w.kept, widened.even);
+    store(w.kept + panel_width, widened.odd);
     return widened;
   }
 };
 
-struct KeptProduct : SharedProduct {
-  using Word = KeptWord;
-  using At = const KeptWord*;
-  static inline Weight weight(const KeptWord* w, int turn) { return load(half_of(w, turn)); }
+// What is kept fills most of the first-level cache, so the words of the next block wait in the second.
+struct KeptProduct : Float32Product {
+  static constexpr int locality = KeepingProduct::locality;
 };
 
 // An odd end meets one of the zeros behind k.
@@ -93,7 +78,7 @@ void multiply_few_widened(const Matmul& m) {
   constexpr int64_t widened_floats = 16384;  // 64 KiB of stack
   alignas(line_bytes) float a[widened_floats];
   const int64_t most = widened_floats / m.rows / block_length * block_length;
-  Progress progress(m.meanwhile, steps_of(m, PairsProduct::step));
+  Progress progress(m.meanwhile, steps_of(m, WidenedProduct::step));
   for_each_piece(m, static_cast<int>(m.panel_end - m.panel_begin), most, [&](const Piece& piece, const Piece& after) {
     widen_rows(m, 0, m.rows, piece, a);
     Matmul part = m;
@@ -111,7 +96,7 @@ void multiply_few_widened(const Matmul& m) {
 constexpr int most_rows_sharing = registers == 32 ? 12 : 6;
 inline Split sharing_strips(int64_t rows) { return Split(rows, most_rows_sharing); }
 
-// A block of a panel meets all rows before the next one's turn, and the first strip of rows widens it for the others.
+// A chunk of a panel meets all rows before the next one's turn, and the first strip of rows widens it for the others.
 // A strip's rows are widened right before they meet the first panel: they are still in the first-level cache then.
 class Sharing {
  public:
@@ -121,38 +106,57 @@ class Sharing {
   void multiply(const Piece& piece, const Piece& after) {
     const uint32_t* words = words_of(*m_.w, piece, pairs_at).first;
     const auto* next = reinterpret_cast<const char*>(words_after(m_, piece, after, pairs_at).first);
-    if (strips_.parts == 1) {
-      run<WidenedProduct>(0, piece, words, next);
-    } else {
-      run<KeepingProduct>(0, piece, {words, kept_}, next);
-      for (int64_t i = 1; i < strips_.parts; ++i) run<KeptProduct>(i, piece, kept_, next);
+    // Two strips are quick: a block's words and what is kept of them push each other out of the first-level cache, so
+    // they take half of one. More strips have time, and a whole block spares them loads and stores of sums.
+    const int64_t length = even_length(piece), most = strips_.parts == 2 ? block_length / 2 : block_length;
+    for (int64_t k = 0; k < length; k += most) {
+      const Chunk chunk{k, k + most < length ? k + most : length, length};
+      const int64_t words_before = k / WidenedProduct::step * panel_width;
+      multiply(piece, chunk, words + words_before, next + words_before * int64_t{sizeof(uint32_t)});
     }
     progress_->tell();
   }
 
  private:
+  struct Chunk {
+    int64_t begin, end, of;  // k of a piece of so many
+  };
+
+  void multiply(const Piece& piece, const Chunk& chunk, const uint32_t* words, const char* next) {
+    if (strips_.parts == 1) {
+      run<WidenedProduct>(0, piece, chunk, words, next);
+      return;
+    }
+    run<KeepingProduct>(0, piece, chunk, {words, kept_}, next);
+    for (int64_t i = 1; i < strips_.parts; ++i) run<KeptProduct>(i, piece, chunk, kept_, next);
+  }
+
   // Every strip asks for its share of what is next; one that is alone, for two lines with every step.
   template <class Product>
-  void run(int64_t i, const Piece& piece, typename Product::At w, const char* next) {
+  void run(int64_t i, const Piece& piece, const Chunk& chunk, typename Product::At w, const char* next) {
     const int64_t first = strips_.begin(i), rows = strips_.begin(i + 1) - first;
-    const int64_t length = even_length(piece), steps = length / Product::step;
+    const int64_t length = chunk.end - chunk.begin, steps = length / Product::step;
     const int streams = strips_.parts == 1 ? lines_per_step : 1;
-    const int64_t asked = (bytes_per_step / streams + strips_.parts - 1) / strips_.parts;
+    const int64_t asking = steps * streams * strips_.parts;
+    const int64_t asked = (length / WidenedProduct::step * bytes_per_step + asking - 1) / asking;
+    const bool begins = chunk.begin == 0, ends = chunk.end == chunk.of;
     float* a = a_ + first * block_length;
-    if (piece.panel == m_.panel_begin) widen_rows(m_, row_ + first, rows, piece, a);
-    StripOfChunk<Product> s{a,
-                            length,
+    if (begins && piece.panel == m_.panel_begin) widen_rows(m_, row_ + first, rows, piece, a);
+    const Sums result{output_of(m_, row_ + first, piece), m_.ldc, panel_width};
+    const Sums waiting = begins && ends ? result : Sums{waiting_ + first * panel_width, panel_width, panel_width};
+    StripOfChunk<Product> s{a + chunk.begin,
+                            chunk.of,
                             length,
                             {w, 0},
-                            Sums{nullptr, 0, 0},
-                            Sums{output_of(m_, row_ + first, piece), m_.ldc, panel_width},
-                            m_.accumulate || piece.k > m_.k_begin,
+                            begins ? Sums{nullptr, 0, 0} : waiting,
+                            ends ? result : waiting,
+                            ends && (m_.accumulate || piece.k > m_.k_begin),
                             next + i * steps * asked,
                             steps * asked,
                             asked,
                             nullptr,
                             0};
-    fetch_besides(progress_->go_on(steps), steps, &s);
+    fetch_besides(progress_->go_on(length / WidenedProduct::step), steps, &s);
     strip_for<Product, 1, most_rows_sharing>(rows, streams)(s);
   }
 
@@ -161,14 +165,15 @@ class Sharing {
   Split strips_;
   Progress* progress_;
   alignas(line_bytes) float a_[many_rows_of_chunk * block_length];
-  alignas(line_bytes) KeptWord kept_[block_length / PairsProduct::step * panel_width];
+  alignas(line_bytes) float kept_[block_length * panel_width];
+  alignas(line_bytes) float waiting_[2 * most_rows_sharing * panel_width];  // of two strips
 };
 
 void multiply_sharing(const Matmul& m) {
   const Split parts(m.rows, many_rows_of_chunk);
   int64_t strips = 0;
   for (int64_t i = 0; i < parts.parts; ++i) strips += sharing_strips(parts.begin(i + 1) - parts.begin(i)).parts;
-  Progress progress(m.meanwhile, steps_of(m, PairsProduct::step) * strips);
+  Progress progress(m.meanwhile, steps_of(m, WidenedProduct::step) * strips);
   for (int64_t i = 0; i < parts.parts; ++i) {
     Sharing sharing(m, parts.begin(i), parts.begin(i + 1) - parts.begin(i), &progress);
     for_each_piece(m, 1, block_length, [&](const Piece& piece, const Piece& after) { sharing.multiply(piece, after); });

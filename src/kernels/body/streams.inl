@@ -1,5 +1,6 @@
 // Products of so few rows that memory is the limit. Cores fetch ahead by themselves, but only along streams they have
-// recognized, so four panels are read side by side.
+// recognized, so panels are read side by side: four, or two where registers are so few that four would take turns too
+// short.
 
 namespace {
 
@@ -33,16 +34,20 @@ Stream<Product> stream_for(int64_t wanted) {
   return nullptr;
 }
 
+inline int streams_of(int64_t rows) {
+  return panels_of_tile(static_cast<int>(rows), most_streams) > 1 ? most_streams : 2;
+}
+
 // Panels that run side by side are as far apart as there are to each stream, so that it goes on where its last panel
 // ended; then what is left over.
 template <class Product>
 void multiply_streaming(const Matmul& m, PanelAt<typename Product::Word> panel_at, Progress* progress) {
   using Word = typename Product::Word;
-  constexpr ChunkPlan plan{most_rows_of_tile, most_streams, 16, most_streams, false, 0};
+  int beside = streams_of(m.rows);
+  const ChunkPlan plan{most_rows_of_tile, beside, 64 / beside, beside, false, 0};
   const int64_t panels = m.panel_end - m.panel_begin;
   const int64_t steps = (m.k_end - m.k_begin + Product::step - 1) / Product::step;
   const auto at = [&](int64_t panel) { return panel_at(*m.w, m.panel_begin + panel, m.k_begin); };
-  int beside = most_streams;
   for (int64_t done = 0; done < panels;) {
     while (beside > panels - done) beside /= 2;
     const int64_t apart = (panels - done) / beside, end = done + beside * apart;

@@ -30,8 +30,8 @@ constexpr int panels_of_tile(int rows, int panels) {
   return panels;
 }
 
-// How a product takes its operands: `Element` is what `a` holds, `step` how many of them one word of a weight meets, in
-// so many turns; `At` is where words are, `locality` how near what is asked for shall come (3: the first-level cache).
+// How a product takes its operands: `Element` is what `a` holds, `step` how many of them one word of a weight meets,
+// `At` where words are, `locality` how near what is asked for shall come (3: the first-level cache).
 struct Float32Product {
   using Element = float;
   using Word = float;
@@ -39,11 +39,10 @@ struct Float32Product {
   using Activation = Floats;
   using Weight = Floats;
   static constexpr int64_t step = 1;
-  static constexpr int turns = 1;
   static constexpr int locality = 3;
   static constexpr bool few_rows_ask = false;
-  static inline Activation activation(const float* a, int /*turn*/) { return broadcast(*a); }
-  static inline Weight weight(const float* w, int /*turn*/) { return load(w); }
+  static inline Activation activation(const float* a) { return broadcast(*a); }
+  static inline Weight weight(const float* w) { return load(w); }
   static inline Floats add(Floats sum, Activation a, Weight w) { return multiply_add(a, w, sum); }
 };
 
@@ -103,19 +102,16 @@ template <class Product, int rows, int panels, int vectors, class Ahead>
   RowsAt<typename Product::Element, rows> at(a, lda);
   for (int64_t k = 0; k < length; k += Product::step) {
     ahead.prefetch();
-#pragma GCC unroll 2
-    for (int turn = 0; turn < Product::turns; ++turn) {
-      typename Product::Weight weights[columns];
+    typename Product::Weight weights[columns];
 #pragma GCC unroll 16
-      for (int j = 0; j < columns; ++j) {
-        weights[j] = Product::weight(w + (j / vectors * panel_stride + j % vectors * lanes), turn);
-      }
+    for (int j = 0; j < columns; ++j) {
+      weights[j] = Product::weight(w + (j / vectors * panel_stride + j % vectors * lanes));
+    }
 #pragma GCC unroll 16
-      for (int r = 0; r < rows; ++r) {
-        const typename Product::Activation activation = Product::activation(at.row(r), turn);
+    for (int r = 0; r < rows; ++r) {
+      const typename Product::Activation activation = Product::activation(at.row(r));
 #pragma GCC unroll 16
-        for (int j = 0; j < columns; ++j) sum[r][j] = Product::add(sum[r][j], activation, weights[j]);
-      }
+      for (int j = 0; j < columns; ++j) sum[r][j] = Product::add(sum[r][j], activation, weights[j]);
     }
     at.advance(Product::step);
     w += panel_width;

@@ -7,7 +7,7 @@ import io.moxie.internal.raw;
 
 /** Instruction-set level of the kernels, lowest to highest. */
 public enum Isa {
-  /** The highest the machine has. */
+  /** The highest the machine has, or one below that is quicker there. */
   BEST(mox_isa.MOX_ISA_BEST),
   /** Any x86-64. */
   PORTABLE(mox_isa.MOX_ISA_PORTABLE),
