@@ -166,7 +166,7 @@ class Sharing {
   Progress* progress_;
   alignas(line_bytes) float a_[many_rows_of_chunk * block_length];
   alignas(line_bytes) float kept_[block_length * panel_width];
-  alignas(line_bytes) float waiting_[2 * most_rows_sharing * panel_width];  // of two strips
+  alignas(line_bytes) float waiting_[panel_width * most_rows_sharing * 2];  // of two strips
 };
 
 void multiply_sharing(const Matmul& m) {
