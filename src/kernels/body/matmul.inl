@@ -20,13 +20,11 @@ inline int64_t steps_of(const Matmul& m, int64_t step) {
   return (m.k_end - m.k_begin + step - 1) / step * (m.panel_end - m.panel_begin);
 }
 
-// The same for every strip of rows too, where these are cut into such parts.
-inline int64_t steps_of(const Matmul& m, const Split& parts, int64_t step) {
+// The same for every strip of rows too, where these are cut into such parts, and a part into strips_of(its rows).
+template <class StripsOf>
+inline int64_t steps_of(const Matmul& m, int64_t step, const Split& parts, StripsOf strips_of) {
   int64_t strips = 0;
-  for (int64_t i = 0; i < parts.parts; ++i) {
-    const int64_t rows = parts.begin(i + 1) - parts.begin(i);
-    strips += strips_of(rows, chunk_plan(rows));
-  }
+  for (int64_t i = 0; i < parts.parts; ++i) strips += strips_of(parts.begin(i + 1) - parts.begin(i));
   return steps_of(m, step) * strips;
 }
 
@@ -80,12 +78,11 @@ inline float* output_of(const Matmul& m, int64_t row, const Piece& piece) {
   return m.c + row * m.ldc + (piece.panel - m.panel_begin) * panel_width;
 }
 
-// a: of the piece, row by row `lda` apart.
 template <class Product>
-inline Pass<Product> pass_of(const Matmul& m, const typename Product::Element* a, int64_t lda, int64_t row,
-                             const Piece& piece, const Piece& after, PanelAt<typename Product::Word> panel_at) {
-  return {a,
-          lda,
+inline Pass<Product> pass_of(const Matmul& m, int64_t row, const Piece& piece, const Piece& after,
+                             PanelAt<typename Product::Word> panel_at) {
+  return {static_cast<const typename Product::Element*>(m.a) + row * m.lda + (piece.k - m.k_begin),
+          m.lda,
           piece.k,
           piece.k_end,
           words_of(*m.w, piece, panel_at),
@@ -99,7 +96,6 @@ inline Pass<Product> pass_of(const Matmul& m, const typename Product::Element* a
 // For products that take `a` and the weights as they lie.
 template <class Product>
 void multiply(const Matmul& m, PanelAt<typename Product::Word> panel_at) {
-  using Element = typename Product::Element;
   if (nothing_to_add(m)) return;
   if (m.rows <= most_rows_of_tile) {
     Progress progress(m.meanwhile, steps_of(m, Product::step));
@@ -107,14 +103,13 @@ void multiply(const Matmul& m, PanelAt<typename Product::Word> panel_at) {
     return;
   }
   const Split parts(m.rows, many_rows_of_chunk);
-  Progress progress(m.meanwhile, steps_of(m, parts, Product::step));
+  Progress progress(m.meanwhile,
+                    steps_of(m, Product::step, parts, [](int64_t rows) { return strips_of(rows, chunk_plan(rows)); }));
   for (int64_t i = 0; i < parts.parts; ++i) {
     const int64_t row = parts.begin(i), rows = parts.begin(i + 1) - row;
     const RowStrips<Product> strips(rows);
     for_each_piece(m, strips.plan.beside, strips.plan.k, [&](const Piece& piece, const Piece& after) {
-      const auto* a = static_cast<const Element*>(m.a) + row * m.lda + (piece.k - m.k_begin);
-      multiply_chunks<Product>(strips.of(piece.beside), pass_of<Product>(m, a, m.lda, row, piece, after, panel_at),
-                               &progress);
+      multiply_chunks<Product>(strips.of(piece.beside), pass_of<Product>(m, row, piece, after, panel_at), &progress);
     });
   }
 }

@@ -41,6 +41,7 @@ struct KeepingProduct : WidenedProduct {
     friend inline At operator+(At at, int64_t columns) { return {at.words + columns, at.kept + columns}; }
     inline At& operator+=(int64_t count) { return *this = {words + count, kept + step * count}; }
   };
+  // What is kept fills most of the first-level cache, so the words of the next block wait in the second.
   static constexpr int locality = 2;
   static inline Weight weight(At w) {
     const Weight widened = WidenedProduct::weight(w.words);
@@ -50,7 +51,6 @@ struct KeepingProduct : WidenedProduct {
   }
 };
 
-// What is kept fills most of the first-level cache, so the words of the next block wait in the second.
 struct KeptProduct : Float32Product {
   static constexpr int locality = KeepingProduct::locality;
 };
@@ -171,9 +171,8 @@ class Sharing {
 
 void multiply_sharing(const Matmul& m) {
   const Split parts(m.rows, many_rows_of_chunk);
-  int64_t strips = 0;
-  for (int64_t i = 0; i < parts.parts; ++i) strips += sharing_strips(parts.begin(i + 1) - parts.begin(i)).parts;
-  Progress progress(m.meanwhile, steps_of(m, WidenedProduct::step) * strips);
+  Progress progress(m.meanwhile,
+                    steps_of(m, WidenedProduct::step, parts, [](int64_t rows) { return sharing_strips(rows).parts; }));
   for (int64_t i = 0; i < parts.parts; ++i) {
     Sharing sharing(m, parts.begin(i), parts.begin(i + 1) - parts.begin(i), &progress);
     for_each_piece(m, 1, block_length, [&](const Piece& piece, const Piece& after) { sharing.multiply(piece, after); });
