@@ -48,6 +48,7 @@ type FeedForwardDescription struct {
 	Router      Matrix          // bank: [len(Experts), Hidden]
 	TopK        int             // bank: experts per row
 	Weights     Weights
+	Storage     WeightStorage
 }
 
 // FeedForward is a feed-forward layer, its frozen base shared by every range of a batch. Immutable: any number of
@@ -59,13 +60,14 @@ type FeedForward struct {
 
 // FeedForwardInfo says what a feed-forward is.
 type FeedForwardInfo struct {
-	Kind        FeedForwardKind
-	Hidden, FFN int
-	Activation  Activation
-	Experts     int   // 1 for the dense kinds
-	TopK        int   // 0 for the dense kinds
-	Weights     DType // as held
-	WeightBytes int64 // packed
+	Kind         FeedForwardKind
+	Hidden, FFN  int
+	Activation   Activation
+	Experts      int   // 1 for the dense kinds
+	TopK         int   // 0 for the dense kinds
+	Weights      DType // as held
+	WeightBytes  int64 // packed
+	CompactBytes int64 // what of them is held compact
 }
 
 // OpenFeedForward opens the feed-forward of one layer of a checkpoint folder; options nil: the defaults. Tensors of
@@ -112,6 +114,7 @@ func (r *Runtime) NewFeedForward(description *FeedForwardDescription) (made *Fee
 	d.SetRouter(memory.matrix("Router", description.Router))
 	d.SetTop_k(int32Of("TopK", description.TopK))
 	d.SetWeights(raw.Enum_SS_mox_weights(description.Weights))
+	d.SetStorage(raw.Enum_SS_mox_storage(description.Storage))
 	var object uintptr
 	err = call(func(e raw.Mox_error) raw.Enum_SS_mox_status {
 		return raw.Mox_feed_forward_create(runtime, d, &object, e)
@@ -165,14 +168,15 @@ func describeFeedForward(h *handle) (FeedForwardInfo, error) {
 		return FeedForwardInfo{}, err
 	}
 	return FeedForwardInfo{
-		Kind:        FeedForwardKind(info.GetKind()),
-		Hidden:      int(info.GetHidden()),
-		FFN:         int(info.GetFfn()),
-		Activation:  Activation(info.GetActivation()),
-		Experts:     int(info.GetExpert_count()),
-		TopK:        int(info.GetTop_k()),
-		Weights:     DType(info.GetWeights()),
-		WeightBytes: info.GetWeight_bytes(),
+		Kind:         FeedForwardKind(info.GetKind()),
+		Hidden:       int(info.GetHidden()),
+		FFN:          int(info.GetFfn()),
+		Activation:   Activation(info.GetActivation()),
+		Experts:      int(info.GetExpert_count()),
+		TopK:         int(info.GetTop_k()),
+		Weights:      DType(info.GetWeights()),
+		WeightBytes:  info.GetWeight_bytes(),
+		CompactBytes: info.GetCompact_bytes(),
 	}, nil
 }
 

@@ -247,6 +247,48 @@ func TestOtherKindsOfFeedForward(t *testing.T) {
 	}
 }
 
+// Compact weights give the bits of plain ones: the caller's weights, and those of a checkpoint.
+func TestStorage(t *testing.T) {
+	runtime := newRuntime(t)
+	r := random(8)
+	mine := []moxie.ExpertWeights{{
+		Gate: r.matrix(ffn, hidden, 0.3), Up: r.matrix(ffn, hidden, 0.3), Down: r.matrix(hidden, ffn, 0.3),
+	}}
+	for what, made := range map[string]func(moxie.WeightStorage) (*moxie.FeedForward, error){
+		"made": func(storage moxie.WeightStorage) (*moxie.FeedForward, error) {
+			return runtime.NewFeedForward(&moxie.FeedForwardDescription{
+				Kind: moxie.FeedForwardGated, Hidden: hidden, FFN: ffn, Activation: moxie.ActivationSiLU,
+				Experts: mine, Weights: moxie.WeightsBF16, Storage: storage,
+			})
+		},
+		"opened": func(storage moxie.WeightStorage) (*moxie.FeedForward, error) {
+			return runtime.OpenFeedForward(tinyLlama, 2, &moxie.LoadOptions{Weights: moxie.WeightsBF16, Storage: storage})
+		},
+	} {
+		run := func(storage moxie.WeightStorage) (moxie.FeedForwardInfo, []float32) {
+			feedForward, err := made(storage)
+			must(t, err)
+			defer feedForward.Close()
+			info, err := feedForward.Describe()
+			must(t, err)
+			values := random(9)
+			input, output := values.floats(rows*info.Hidden, 1), make([]float32, rows*info.Hidden)
+			must(t, feedForward.Run(&moxie.Batch{
+				Rows: rows, Input: moxie.F32(input), Output: moxie.F32(output), Ranges: []moxie.Range{{nil, 0, rows}},
+			}))
+			return info, output
+		}
+		plain, expected := run(moxie.WeightStoragePlain)
+		compact, found := run(moxie.WeightStorageCompact)
+		if plain.CompactBytes != 0 || compact.CompactBytes <= 0 || compact.WeightBytes >= plain.WeightBytes {
+			t.Errorf("%s: %+v and %+v", what, plain, compact)
+		}
+		if !sameBits(found, expected) {
+			t.Errorf("%s: other bits", what)
+		}
+	}
+}
+
 // One layer of a checkpoint: bfloat16 rows with gaps, under four adapters and none, against each alone.
 func TestLayerOfACheckpoint(t *testing.T) {
 	const each, gap = 4, 16

@@ -13,6 +13,18 @@ const (
 	WeightsBF16     Weights = 2 // rounded to nearest even
 )
 
+// WeightStorage is how bfloat16 weights lie in memory. Compact ones take three quarters of it, and come out bit by bit:
+// results are the same. Matrices whose weights differ too much in size from each other are held plain whatever is asked
+// for, as float32 is.
+type WeightStorage int
+
+// The ways weights lie in memory.
+const (
+	WeightStorageAuto    WeightStorage = 0 // compact from 1 MiB on, where the kernels in use are known to be quicker so
+	WeightStoragePlain   WeightStorage = 1 // two bytes for a weight
+	WeightStorageCompact WeightStorage = 2 // compact wherever the weights allow
+)
+
 // PackedCache says whether packed weights are kept in a file for the next start.
 type PackedCache int
 
@@ -36,6 +48,8 @@ type LoadOptions struct {
 	MapPackedCache bool
 	// PackedCachePath is a file; or a folder (that exists, or with a slash at its end); or "": beside the checkpoint.
 	PackedCachePath string
+	// Storage is how bfloat16 weights lie in memory.
+	Storage WeightStorage
 }
 
 // loadOptions is the struct, in the call's memory; nil for nil.
@@ -50,6 +64,7 @@ func (m *memory) loadOptions(given *LoadOptions) raw.Mox_load_options {
 	o.SetPacked_cache(raw.Enum_SS_mox_packed_cache(given.PackedCache))
 	o.SetMap_packed_cache(flag(given.MapPackedCache))
 	raw.Moxie_go_set_packed_cache_path(o, m.text("PackedCachePath", given.PackedCachePath))
+	o.SetStorage(raw.Enum_SS_mox_storage(given.Storage))
 	return o
 }
 

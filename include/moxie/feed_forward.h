@@ -58,6 +58,15 @@ typedef enum mox_weights {
   MOX_WEIGHTS_BF16 = 2       /* rounded to nearest even */
 } mox_weights;
 
+/* How bfloat16 weights lie in memory. Compact ones take three quarters of it, which is what few
+ * rows wait for, and come out bit by bit: results are the same. A matrix whose weights differ too
+ * much in size from each other is held plain whatever is asked for, as float32 is. */
+typedef enum mox_storage {
+  MOX_STORAGE_AUTO = 0,   /* compact from 1 MiB on, where the kernels in use are known to be quicker so */
+  MOX_STORAGE_PLAIN = 1,  /* two bytes for a weight */
+  MOX_STORAGE_COMPACT = 2 /* compact wherever the weights allow */
+} mox_storage;
+
 typedef struct mox_feed_forward_description {
   size_t struct_size;
   mox_feed_forward_kind kind;
@@ -69,6 +78,7 @@ typedef struct mox_feed_forward_description {
   mox_matrix router; /* bank: [expert_count, hidden] */
   int32_t top_k;     /* bank: experts per row */
   mox_weights weights;
+  mox_storage storage; /* of the experts' linears */
 } mox_feed_forward_description;
 
 MOX_API void mox_feed_forward_description_init(mox_feed_forward_description* description, size_t struct_size);
@@ -104,6 +114,7 @@ typedef struct mox_load_options {
   /* A file; or a folder (one that exists, or with a slash at its end), where each checkpoint has a
    * file of its own; or NULL: beside the checkpoint. Used during the call only. */
   const char* packed_cache_path;
+  mox_storage storage; /* of all linears */
 } mox_load_options;
 
 MOX_API void mox_load_options_init(mox_load_options* options, size_t struct_size);
@@ -121,10 +132,11 @@ typedef struct mox_feed_forward_info {
   int64_t hidden;
   int64_t ffn;
   mox_activation activation;
-  int32_t expert_count; /* 1 for the dense kinds */
-  int32_t top_k;        /* 0 for the dense kinds */
-  mox_dtype weights;    /* as held */
-  int64_t weight_bytes; /* packed */
+  int32_t expert_count;  /* 1 for the dense kinds */
+  int32_t top_k;         /* 0 for the dense kinds */
+  mox_dtype weights;     /* as held */
+  int64_t weight_bytes;  /* packed */
+  int64_t compact_bytes; /* what of them is held compact */
 } mox_feed_forward_info;
 
 /* info->struct_size must be set by the caller. */

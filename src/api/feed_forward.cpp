@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <vector>
 
@@ -37,47 +38,84 @@ int64_t checked_matrix(const mox_matrix& matrix, int64_t rows, int64_t columns, 
 // The caller's matrices, checked first and packed together on all threads.
 class Packer {
  public:
-  explicit Packer(moxie::DType dtype) : dtype_(dtype) {}
+  Packer(moxie::DType dtype, const moxie::kernels::StoragePolicy& storage) : dtype_(dtype), policy_(storage) {}
 
   // `linear` must stay where it is until run().
   void add(const mox_matrix& matrix, int64_t rows, int64_t columns, const float* bias, const std::string& what,
            moxie::moe::Linear* linear) {
     const int64_t stride = checked_matrix(matrix, rows, columns, what);
-    arena_.add(&linear->weight, dtype_, rows, columns);
     jobs_.push_back({&matrix, stride, linear});
     if (bias != nullptr) linear->bias.assign(bias, bias + rows);
   }
 
   void run(int threads) {
-    arena_.bind(moxie::huge_memory(arena_.bytes()));
-    struct Task {
-      const Job* job;
-      int64_t row;
-    };
-    std::vector<Task> tasks;
-    for (const Job& job : jobs_) {
-      for (int64_t row = 0; row < job.matrix->rows; row += rows_per_task) tasks.push_back({&job, row});
-    }
-    moxie::parallel_for(threads, static_cast<int64_t>(tasks.size()), [&](int64_t index) {
-      const Task& task = tasks[static_cast<size_t>(index)];
-      const mox_matrix& matrix = *task.job->matrix;
-      const auto* data = static_cast<const std::byte*>(matrix.data);
-      task.job->linear->weight.pack_rows(
-          task.row, std::min(rows_per_task, matrix.rows - task.row),
-          data + static_cast<size_t>(task.row * task.job->stride) * moxie::element_size(matrix.dtype), matrix.dtype,
-          task.job->stride);
+    const auto count = static_cast<int64_t>(jobs_.size());
+    moxie::parallel_for(threads, count, [&](int64_t index) {
+      Job& job = jobs_[static_cast<size_t>(index)];
+      const auto pack = [&](int64_t first, int64_t rows, PackedMatrix* to) { pack_rows(job, first, rows, 0, to); };
+      job.storage = moxie::kernels::storage_of(policy_, dtype_, job.matrix->rows, job.matrix->columns, pack);
     });
+    while (!pack(threads)) {
+    }
   }
 
  private:
+  using PackedMatrix = moxie::kernels::PackedMatrix;
+  using Storage = moxie::kernels::Storage;
   static constexpr int64_t rows_per_task = 4 * moxie::kernels::panel_width;
   struct Job {
     const mox_matrix* matrix;
     int64_t stride;
     moxie::moe::Linear* linear;
+    Storage storage = Storage::kPlain;
   };
+
+  static void pack_rows(const Job& job, int64_t first, int64_t rows, int64_t to_row, PackedMatrix* to) {
+    const mox_matrix& matrix = *job.matrix;
+    const auto* data = static_cast<const std::byte*>(matrix.data);
+    to->pack_rows(to_row, rows, data + static_cast<size_t>(first * job.stride) * moxie::element_size(matrix.dtype),
+                  matrix.dtype, job.stride);
+  }
+
+  // False where some turned out not to be compact: they will not be the next time.
+  bool pack(int threads) {
+    moxie::kernels::PackedArena arena;
+    struct Task {
+      size_t job;
+      int64_t row;
+    };
+    std::vector<Task> tasks;
+    for (size_t i = 0; i < jobs_.size(); ++i) {
+      const Job& job = jobs_[i];
+      arena.add(&job.linear->weight, dtype_, job.matrix->rows, job.matrix->columns, job.storage);
+      for (int64_t row = 0; row < job.matrix->rows; row += rows_per_task) tasks.push_back({i, row});
+    }
+    arena.bind(moxie::huge_memory(arena.bytes()));
+    std::vector<std::atomic<bool>> not_compact(jobs_.size());
+    moxie::parallel_for(threads, static_cast<int64_t>(tasks.size()), [&](int64_t index) {
+      const Task& task = tasks[static_cast<size_t>(index)];
+      const Job& job = jobs_[task.job];
+      if (not_compact[task.job]) return;
+      try {
+        pack_rows(job, task.row, std::min(rows_per_task, job.matrix->rows - task.row), task.row, &job.linear->weight);
+      } catch (const moxie::kernels::NotCompact&) {
+        not_compact[task.job] = true;
+      }
+    });
+    bool all_fit = true;
+    for (size_t i = 0; i < jobs_.size(); ++i) {
+      if (!not_compact[i]) continue;
+      jobs_[i].storage = Storage::kPlain;
+      all_fit = false;
+    }
+    if (!all_fit) {
+      for (const Job& job : jobs_) job.linear->weight = {};
+    }
+    return all_fit;
+  }
+
   moxie::DType dtype_;
-  moxie::kernels::PackedArena arena_;
+  moxie::kernels::StoragePolicy policy_;
   std::vector<Job> jobs_;
 };
 
@@ -128,6 +166,7 @@ void check_description(const mox_feed_forward_description& d) {
   if (d.weights < MOX_WEIGHTS_AS_STORED || d.weights > MOX_WEIGHTS_BF16) {
     throw invalid_argument("weights is " + std::to_string(d.weights) + "; expected a mox_weights");
   }
+  (void)moxie::api::checked_storage(d.storage);
   const bool bank = d.kind == MOX_FEED_FORWARD_EXPERTS;
   if (d.expert_count < 1 || d.expert_count > moxie::api::most_experts || (!bank && d.expert_count != 1)) {
     throw invalid_argument("expert_count is " + std::to_string(d.expert_count) + "; expected " +
@@ -236,7 +275,7 @@ mox_status mox_feed_forward_create(mox_runtime* runtime, const mox_feed_forward_
     base.activation = d.activation;
     base.gated = d.kind != MOX_FEED_FORWARD_PLAIN;
     base.experts.resize(static_cast<size_t>(d.expert_count));
-    Packer packer(dtype_of(d));
+    Packer packer(dtype_of(d), moxie::kernels::storage_policy(d.storage, runtime->engine->kernels()));
     for (int32_t e = 0; e < d.expert_count; ++e) {
       const mox_expert_weights& from = d.experts[e];
       const std::string where = "experts[" + std::to_string(e) + "]";
@@ -282,6 +321,7 @@ mox_status mox_feed_forward_describe(const mox_feed_forward* feed_forward, mox_f
     found.top_k = base.router ? base.router->top_k : 0;
     found.weights = base.weights();
     found.weight_bytes = base.weight_bytes();
+    found.compact_bytes = base.compact_bytes();
     moxie::api::write_struct(info, found, "mox_feed_forward_info");
   });
 }

@@ -4,6 +4,13 @@
 
 namespace moxie::api {
 
+mox_storage checked_storage(mox_storage storage) {
+  if (storage < MOX_STORAGE_AUTO || storage > MOX_STORAGE_COMPACT) {
+    throw invalid_argument("storage is " + std::to_string(storage) + "; expected a mox_storage");
+  }
+  return storage;
+}
+
 model::LoadSettings read_load_options(const mox_load_options* options, const std::shared_ptr<Engine>& engine) {
   const mox_load_options load = read_struct(options, mox_load_options{}, "mox_load_options");
   if (load.weights < MOX_WEIGHTS_AS_STORED || load.weights > MOX_WEIGHTS_BF16) {
@@ -23,6 +30,7 @@ model::LoadSettings read_load_options(const mox_load_options* options, const std
   }
   model::LoadSettings settings;
   settings.weights = load.weights;
+  settings.storage = kernels::storage_policy(checked_storage(load.storage), engine->kernels());
   settings.map_files = load.map_files != 0;
   settings.threads = engine->threads();
   settings.cache.mode = load.packed_cache;

@@ -53,6 +53,9 @@ namespace moxie::api {
 
 constexpr int32_t most_experts = 4096;  // that any argument may ask for
 
+// Error where there is none of that number.
+mox_storage checked_storage(mox_storage storage);
+
 // options NULL: the defaults. Error where a field is out of range.
 model::LoadSettings read_load_options(const mox_load_options* options, const std::shared_ptr<Engine>& engine);
 

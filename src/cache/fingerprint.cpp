@@ -43,7 +43,7 @@ std::string fingerprint_of(const checkpoint::TensorSource& source, const std::ve
   for (const PackedSection& section : sections) {
     const int64_t index = source.find(section.name);
     const int64_t stored = index < 0 ? -1 : source.entries()[static_cast<size_t>(index)].dtype;
-    text += section.name + "\n" + list({section.dtype, section.n, section.k, section.offset, stored});
+    text += section.name + "\n" + list({section.dtype, section.n, section.k, stored});
   }
   bool data_hashed = true;
   for (const checkpoint::SourceFile& file : source.files()) {

@@ -121,6 +121,12 @@ class PartialFile {
   bool named_ = false;
 };
 
+bool same_tensors(const std::vector<PackedSection>& a, const std::vector<PackedSection>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const PackedSection& one, const PackedSection& other) {
+    return one.name == other.name && one.dtype == other.dtype && one.n == other.n && one.k == other.k;
+  });
+}
+
 // A path given by mistake must not cost somebody a file.
 void require_replaceable(const std::string& path) {
   if (!checkpoint::is_present(path)) return;
@@ -134,59 +140,68 @@ void require_replaceable(const std::string& path) {
 }  // namespace
 
 PackedCache::PackedCache(const CacheSettings& settings, const Log& log, const checkpoint::Checkpoint& checkpoint,
-                         std::string holds, std::vector<PackedSection> sections, int64_t bytes, int threads)
+                         std::string holds, std::vector<PackedSection> sections, kernels::Storage aim, bool either,
+                         int threads)
     : settings_(settings),
       log_(log),
       checkpoint_(checkpoint),
       holds_(std::move(holds)),
       sections_(std::move(sections)),
-      bytes_(bytes),
+      aim_(aim),
+      either_(either),
+      empty_(
+          std::none_of(sections_.begin(), sections_.end(), [](const PackedSection& s) { return s.n > 0 && s.k > 0; })),
       threads_(threads) {
   if (settings_.mode != MOX_PACKED_CACHE_OFF) path_ = place_of(settings_, checkpoint.folder, holds_, sections_);
 }
 
-std::shared_ptr<const std::byte> PackedCache::load() {
-  if (settings_.mode == MOX_PACKED_CACHE_OFF || bytes_ == 0) return nullptr;
+PackedCache::Kept PackedCache::load() {
+  if (settings_.mode == MOX_PACKED_CACHE_OFF || empty_) return {};
   const auto begin = Clock::now();
   try {
     fingerprint_ = fingerprint_of(*checkpoint_.tensors, sections_, threads_);
     const PackedFile file(path_);
     const PackedHeader& header = file.header();
-    if (header.fingerprint != fingerprint_ || header.sections != sections_ || header.data_bytes != bytes_) {
+    const bool as_asked = either_ || header.aim == aim_;
+    if (header.fingerprint != fingerprint_ || !same_tensors(header.sections, sections_) || !as_asked) {
       log_(MOX_LOG_INFO, "packed cache " + path_ + " was made from another state of " + checkpoint_.folder +
                              ", or to be held otherwise: not used (it is of " + header.fingerprint + ", expected " +
                              fingerprint_ + ")");
-      return nullptr;
+      return {};
     }
     auto data = settings_.map ? file.map(threads_) : file.read(threads_);
-    log_(MOX_LOG_INFO, "packed cache " + path_ + (settings_.map ? ": mapped " : ": read ") + speed_text(bytes_, begin));
-    return data;
+    log_(MOX_LOG_INFO,
+         "packed cache " + path_ + (settings_.map ? ": mapped " : ": read ") + speed_text(header.data_bytes, begin));
+    return {header.sections, std::move(data)};
   } catch (const Error& error) {
     const bool missing = error.status() == MOX_NOT_FOUND;
     log_(missing ? MOX_LOG_INFO : MOX_LOG_WARNING, std::string("packed cache not used: ") + error.what());
   }
-  return nullptr;
+  return {};
 }
 
-std::shared_ptr<const std::byte> PackedCache::save(const std::byte* data) {
-  if (settings_.mode != MOX_PACKED_CACHE_READ_WRITE || bytes_ == 0 || fingerprint_.empty()) return nullptr;
+std::shared_ptr<const std::byte> PackedCache::save(const std::vector<PackedSection>& sections, const std::byte* data,
+                                                   int64_t bytes) {
+  if (settings_.mode != MOX_PACKED_CACHE_READ_WRITE || empty_ || fingerprint_.empty()) return nullptr;
   try {
-    return write(data);
+    return write(sections, data, bytes);
   } catch (const std::exception& error) {
     log_(MOX_LOG_WARNING, std::string("packed cache not written: ") + error.what());
   }
   return nullptr;
 }
 
-std::shared_ptr<const std::byte> PackedCache::write(const std::byte* data) {
+std::shared_ptr<const std::byte> PackedCache::write(const std::vector<PackedSection>& sections, const std::byte* data,
+                                                    int64_t bytes) {
   const auto begin = Clock::now();
   require_replaceable(path_);
   PackedHeader header;
   header.fingerprint = fingerprint_;
   header.made_from = checkpoint_.folder;
   header.holds = holds_;
-  header.sections = sections_;
-  header.data_bytes = bytes_;
+  header.aim = aim_;
+  header.sections = sections;
+  header.data_bytes = bytes;
   {
     const std::string partial_path = path_ + partial_ending;
     PartialFile partial(partial_path);
@@ -196,11 +211,11 @@ std::shared_ptr<const std::byte> PackedCache::write(const std::byte* data) {
     }
     partial.finish_as(path_);
   }
-  log_(MOX_LOG_INFO, "packed cache " + path_ + ": wrote " + speed_text(bytes_, begin));
+  log_(MOX_LOG_INFO, "packed cache " + path_ + ": wrote " + speed_text(bytes, begin));
   if (!settings_.map) return nullptr;
   // Another process may have replaced it already, if only by the same.
   const PackedFile file(path_);
-  if (file.header().fingerprint != fingerprint_ || file.header().sections != sections_) return nullptr;
+  if (file.header().fingerprint != fingerprint_ || file.header().sections != sections) return nullptr;
   return file.map_unchecked();
 }
 

@@ -26,28 +26,38 @@ struct CacheSettings {
 
 class PackedCache {
  public:
-  // holds: what of the checkpoint the sections are, "model" or "block 3". All must outlive this.
+  // holds: what of the checkpoint the sections are, "model" or "block 3". How and where each is stored is not asked
+  // for, only with which aim, unless they may be `either` way. All must outlive this.
   PackedCache(const CacheSettings& settings, const Log& log, const checkpoint::Checkpoint& checkpoint,
-              std::string holds, std::vector<PackedSection> sections, int64_t bytes, int threads);
+              std::string holds, std::vector<PackedSection> sections, kernels::Storage aim, bool either, int threads);
 
-  // The data, checked; NULL where there is no file, or one that is stale, damaged or unreadable: the log says which.
-  [[nodiscard]] std::shared_ptr<const std::byte> load();
+  // What a file holds: the sections as they are stored there, and the data, checked. No data where there is no file, or
+  // one that is stale, damaged or unreadable, or was made with another aim: the log says which.
+  struct Kept {
+    std::vector<PackedSection> sections;
+    std::shared_ptr<const std::byte> data;
+  };
+  [[nodiscard]] Kept load();
 
-  // Keeps what was packed, where the mode allows. With `map`: the mapping of the file, to be used instead of `data`;
-  // else NULL.
-  [[nodiscard]] std::shared_ptr<const std::byte> save(const std::byte* data);
+  // Keeps what was packed, sections with their storage and place, where the mode allows. With `map`: the mapping of the
+  // file, to be used instead of `data`; else NULL.
+  [[nodiscard]] std::shared_ptr<const std::byte> save(const std::vector<PackedSection>& sections, const std::byte* data,
+                                                      int64_t bytes);
 
   [[nodiscard]] const std::string& path() const { return path_; }
 
  private:
-  [[nodiscard]] std::shared_ptr<const std::byte> write(const std::byte* data);
+  [[nodiscard]] std::shared_ptr<const std::byte> write(const std::vector<PackedSection>& sections,
+                                                       const std::byte* data, int64_t bytes);
 
   const CacheSettings& settings_;
   const Log& log_;
   const checkpoint::Checkpoint& checkpoint_;
   std::string holds_;
   std::vector<PackedSection> sections_;
-  int64_t bytes_;
+  kernels::Storage aim_;
+  bool either_;
+  bool empty_;
   int threads_;
   std::string path_;
   std::string fingerprint_;  // of the checkpoint as load() found it

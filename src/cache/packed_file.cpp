@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <system_error>
@@ -23,6 +24,9 @@ namespace {
 
 using checkpoint::Fields;
 using checkpoint::Json;
+using kernels::Storage;
+
+const char* storage_name(Storage storage) { return storage == Storage::kCompact ? "compact" : "plain"; }
 
 constexpr std::array<char, 8> magic = {'M', 'O', 'X', 'I', 'E', 'P', 'K', '\n'};
 constexpr int64_t largest_table = int64_t{256} << 20;
@@ -48,18 +52,24 @@ int64_t up(int64_t value, int64_t multiple) { return (value + multiple - 1) / mu
 int64_t blocks_of(int64_t bytes) { return (bytes + checksum_block - 1) / checksum_block; }
 
 Json table_of(const PackedHeader& header) {
-  Json table{{"moxie", MOXIE_VERSION},
-             {"fingerprint", header.fingerprint},
-             {"made_from", header.made_from},
-             {"holds", header.holds},
-             {"sections", Json::array()}};
+  Json table{{"moxie", MOXIE_VERSION}, {"fingerprint", header.fingerprint}, {"made_from", header.made_from},
+             {"holds", header.holds},  {"aim", storage_name(header.aim)},   {"sections", Json::array()}};
   for (const PackedSection& section : header.sections) {
     table["sections"].push_back({{"name", section.name},
                                  {"dtype", dtype_name(section.dtype)},
                                  {"shape", {section.n, section.k}},
+                                 {"storage", storage_name(section.storage)},
                                  {"offset", section.offset}});
   }
   return table;
+}
+
+Storage read_storage(const Fields& fields, const char* name) {
+  const std::string text = fields.string(name).value_or("");
+  for (const Storage storage : {Storage::kPlain, Storage::kCompact}) {
+    if (text == storage_name(storage)) return storage;
+  }
+  fields.refuse(name, "plain or compact");
 }
 
 PackedSection read_section(const Json& value, const std::string& place) {
@@ -78,8 +88,10 @@ PackedSection read_section(const Json& value, const std::string& place) {
   }
   section.n = *checkpoint::as_integer((*shape)[0]);
   section.k = *checkpoint::as_integer((*shape)[1]);
+  section.storage = read_storage(fields, "storage");
+  if (section.storage == Storage::kCompact && section.dtype != MOX_BF16) fields.refuse("storage", "plain for float32");
   section.offset = fields.require_integer("offset", 0, INT64_MAX);
-  section.bytes = static_cast<int64_t>(kernels::packed_bytes(section.dtype, section.n, section.k));
+  section.bytes = static_cast<int64_t>(kernels::packed_bytes(section.dtype, section.n, section.k, section.storage));
   return section;
 }
 
@@ -90,6 +102,7 @@ void read_table(const std::string& text, const std::string& path, PackedHeader* 
   header->fingerprint = fields.string("fingerprint").value_or("");
   header->made_from = fields.string("made_from").value_or("");
   header->holds = fields.string("holds").value_or("");
+  header->aim = read_storage(fields, "aim");
   const Json* sections = fields.array("sections");
   if (sections == nullptr) fields.refuse("sections", "an array");
   int64_t end = 0;
@@ -195,20 +208,28 @@ class PackedTensors : public checkpoint::TensorSource {
       throw Error(MOX_INTERNAL, path() + ": elements " + std::to_string(first) + " + " + std::to_string(count) +
                                     " of " + std::to_string(entries_[entry].elements()));
     }
-    const auto size = static_cast<int64_t>(element_size(section.dtype));
-    const int64_t per_word = section.dtype == MOX_F32 ? 1 : 2;
-    const int64_t panel_bytes = section.bytes / std::max<int64_t>((section.n + 31) / 32, 1);
-    std::vector<std::byte> panel(static_cast<size_t>(panel_bytes));
+    const int64_t panels = std::max<int64_t>((section.n + kernels::panel_width - 1) / kernels::panel_width, 1);
+    const int64_t panel_bytes = section.bytes / panels;
+    const std::shared_ptr<std::byte> memory = huge_memory(static_cast<size_t>(panel_bytes));
+    const kernels::PackedMatrix panel(section.dtype, kernels::panel_width, section.k, section.storage, memory);
+    std::vector<float> row(static_cast<size_t>(section.k));
     auto* out = static_cast<std::byte*>(destination);
-    int64_t held = -1;
+    int64_t held_panel = -1, held_row = -1;
     for (int64_t element = first; element < first + count; ++element) {
-      const int64_t row = element / section.k, i = element % section.k;
-      if (row / kernels::panel_width != held) {
-        held = row / kernels::panel_width;
-        file_.read_data(section.offset + held * panel_bytes, panel_bytes, panel.data());
+      const int64_t wanted = element / section.k;
+      if (wanted != held_row) {
+        held_row = wanted;
+        if (wanted / kernels::panel_width != held_panel) {
+          held_panel = wanted / kernels::panel_width;
+          file_.read_data(section.offset + held_panel * panel_bytes, panel_bytes, memory.get());
+        }
+        panel.read_row(wanted % kernels::panel_width, row.data());
       }
-      const int64_t word = i / per_word * kernels::panel_width + row % kernels::panel_width;
-      std::memcpy(out, panel.data() + (word * per_word + i % per_word) * size, static_cast<size_t>(size));
+      const float value = row[static_cast<size_t>(element % section.k)];
+      const auto bits = std::bit_cast<uint32_t>(value);
+      const auto upper = static_cast<bfloat16>(bits >> 16);
+      const size_t size = element_size(section.dtype);
+      std::memcpy(out, section.dtype == MOX_F32 ? static_cast<const void*>(&bits) : &upper, size);
       out += size;
     }
   }

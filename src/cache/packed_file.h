@@ -9,11 +9,12 @@
 
 #include "checkpoint/file_access.h"
 #include "checkpoint/inspect.h"
+#include "kernels/packed_matrix.h"
 #include "runtime/dtype.h"
 
 namespace moxie::cache {
 
-constexpr int packed_format_version = 1;
+constexpr int packed_format_version = 2;
 constexpr int64_t checksum_block = int64_t{1} << 20;  // bytes of data under one checksum
 
 struct PackedSection {
@@ -22,15 +23,17 @@ struct PackedSection {
   int64_t n = 0, k = 0;
   int64_t offset = 0;  // in the data
   int64_t bytes = 0;
+  kernels::Storage storage = kernels::Storage::kPlain;
 
   bool operator==(const PackedSection&) const = default;
 };
 
 // What the beginning of a file says.
 struct PackedHeader {
-  std::string fingerprint;  // of what it was made from: 32 hexadecimal digits
-  std::string made_from;    // the checkpoint's folder; for people only
-  std::string holds;        // "model", "block 3", ...
+  std::string fingerprint;                          // of what it was made from: 32 hexadecimal digits
+  std::string made_from;                            // the checkpoint's folder; for people only
+  std::string holds;                                // "model", "block 3", ...
+  kernels::Storage aim = kernels::Storage::kPlain;  // compact: wherever the weights allow it
   std::vector<PackedSection> sections;
   std::vector<uint64_t> checksums;  // XXH3, one for each block of the data
   int64_t data_offset = 0;          // in the file, a multiple of 2 MiB

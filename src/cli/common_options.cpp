@@ -93,6 +93,22 @@ mox_weights weights_called(const std::string& name) {
   return MOX_WEIGHTS_AS_STORED;
 }
 
+const std::vector<std::string>& storage_names() {
+  static const std::vector<std::string> names{"auto", "plain", "compact"};
+  return names;
+}
+
+void add_storage_option(CLI::App& command, std::string& storage) {
+  storage = storage_names().front();
+  command
+      .add_option("--storage", storage,
+                  "How bfloat16 weights lie in memory: compact takes three quarters of plain, to the same results")
+      ->check(CLI::IsMember(storage_names()))
+      ->capture_default_str();
+}
+
+mox_storage storage_called(const std::string& name) { return mox_storage(place(storage_names(), name, "storage") - 1); }
+
 Runtime open_runtime(const CommonOptions& options) { return open_runtime(options, options.backend); }
 
 Runtime open_runtime(const CommonOptions& options, const std::string& backend) {

@@ -25,6 +25,11 @@ void add_json_option(CLI::App& command, CommonOptions& options);
 void add_weights_option(CLI::App& command, std::string& weights);
 mox_weights weights_called(const std::string& name);
 
+// Checks --storage auto|plain|compact.
+const std::vector<std::string>& storage_names();
+void add_storage_option(CLI::App& command, std::string& storage);
+mox_storage storage_called(const std::string& name);
+
 // With --verbose, prints the kernel table on stderr.
 Runtime open_runtime(const CommonOptions& options);
 

@@ -17,6 +17,7 @@ void add_model_options(CLI::App& command, ModelOptions& options) {
           ->type_name("auto|PATH");
   command.add_flag("--map-packed-cache", options.map_packed_cache, "Map the packed cache, so that processes share it")
       ->needs(cache);
+  add_storage_option(command, options.storage);
 }
 
 const NamedAdapter* LoadedModel::find(const std::string& name) const {
@@ -60,6 +61,7 @@ LoadedModel load_model(const CommonOptions& common, const ModelOptions& options)
   loaded.runtime = open_runtime(common);
   auto load = defaults(mox_load_options_init);
   load.weights = weights_called(options.weights);
+  load.storage = storage_called(options.storage);
   if (!options.packed_cache.empty()) {
     load.packed_cache = MOX_PACKED_CACHE_READ_WRITE;
     load.map_packed_cache = options.map_packed_cache ? 1 : 0;

@@ -16,9 +16,10 @@ struct ModelOptions {
   std::string weights;
   std::string packed_cache;  // "": none, "auto": beside the checkpoint, else a file or folder
   bool map_packed_cache = false;
+  std::string storage;
 };
 
-// --model, --adapter, --weights, --packed-cache and --map-packed-cache.
+// --model, --adapter, --weights, --packed-cache, --map-packed-cache and --storage.
 void add_model_options(CLI::App& command, ModelOptions& options);
 
 struct NamedAdapter {

@@ -49,6 +49,7 @@ FeedForward synthetic_feed_forward(const Runtime& runtime, const FfnShape& shape
   description.activation = MOX_ACTIVATION_SILU;
   description.experts = experts.data();
   description.expert_count = shape.experts;
+  description.storage = shape.storage;
   if (shape.experts > 1) {
     description.router = router.matrix;
     description.top_k = shape.top_k;

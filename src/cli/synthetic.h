@@ -14,6 +14,7 @@ struct FfnShape {
   int32_t experts = 8;  // 1: dense
   int32_t top_k = 2;
   mox_dtype weights = MOX_BF16;
+  mox_storage storage = MOX_STORAGE_AUTO;
 
   int64_t expert_bytes() const { return 3 * hidden * ffn * static_cast<int64_t>(mox_dtype_size(weights)); }
 };

@@ -16,3 +16,5 @@ void attend_segment(const Attend& a, int64_t segment, float* states);
 void join_segments(const Attend& a, float* states);
 void to_bfloat16(const float* x, int64_t count, bfloat16* y);
 void transpose_rows(const RowsToPack& rows, uint32_t* words);
+bool compact(const uint32_t* words, int64_t groups, std::byte* block);
+void expand_block(const CompactHeader& block, int64_t k_begin, int64_t k_end, uint32_t* words);

@@ -16,12 +16,13 @@ class PackedArena {
     PackedMatrix* matrix;
     DType dtype;
     int64_t n, k;
+    Storage storage;
     size_t offset;  // a multiple of 4096
     size_t bytes;
   };
 
   // Keeps room. `matrix` must stay where it is until bind(), which fills it in.
-  void add(PackedMatrix* matrix, DType dtype, int64_t n, int64_t k);
+  void add(PackedMatrix* matrix, DType dtype, int64_t n, int64_t k, Storage storage = Storage::kPlain);
 
   [[nodiscard]] const std::vector<Section>& sections() const { return sections_; }
   [[nodiscard]] size_t bytes() const { return bytes_; }

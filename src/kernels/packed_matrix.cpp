@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "kernels/compact_layout.h"
 #include "kernels/packing.h"
 #include "runtime/error.h"
 #include "runtime/huge_memory.h"
@@ -42,7 +43,7 @@ size_t checked_multiply(size_t a, size_t b, const std::string& what) {
 }
 
 // Past the caches: what was packed is read much later, and its lines need not be fetched to be overwritten.
-void stream(const Word* from, size_t bytes, std::byte* to) {
+void stream(const void* from, size_t bytes, std::byte* to) {
   const auto* source = reinterpret_cast<const __m128i*>(from);
   auto* destination = reinterpret_cast<__m128i*>(to);
   for (size_t i = 0; i < bytes / sizeof(__m128i); i += 4) {
@@ -55,12 +56,28 @@ void stream(const Word* from, size_t bytes, std::byte* to) {
   }
 }
 
+void put(const void* from, size_t bytes, size_t of_matrix, std::byte* to) {
+  if (of_matrix >= huge_page) {
+    stream(from, bytes, to);
+  } else {
+    std::memcpy(to, from, bytes);
+  }
+}
+
+const Packing& packing() {
+  static const Packing& best = packings().front();
+  return best;
+}
+
 }  // namespace
 
-size_t packed_bytes(DType dtype, int64_t n, int64_t k) {
+size_t packed_bytes(DType dtype, int64_t n, int64_t k, Storage storage) {
   const std::string what = sides(n, k);
   if (dtype != MOX_F32 && dtype != MOX_BF16) {
     throw invalid_argument("a packed matrix holds float32 or bfloat16, not mox_dtype " + std::to_string(dtype));
+  }
+  if (storage == Storage::kCompact && dtype != MOX_BF16) {
+    throw invalid_argument("a packed matrix of float32 cannot be held compact");
   }
   if (n < 0 || k < 0) throw invalid_argument("a packed matrix of " + what + " has a negative side");
   constexpr int64_t largest = std::numeric_limits<int64_t>::max() - panel_width;
@@ -68,34 +85,60 @@ size_t packed_bytes(DType dtype, int64_t n, int64_t k) {
   const auto up = [](int64_t side, int64_t multiple) {
     return static_cast<size_t>((side + multiple - 1) / multiple * multiple);
   };
-  return checked_multiply(checked_multiply(up(n, panel_width), up(k, k_multiple), what), element_size(dtype), what);
+  const size_t plain =
+      checked_multiply(checked_multiply(up(n, panel_width), up(k, k_multiple), what), element_size(dtype), what);
+  if (storage == Storage::kPlain) return plain;
+  return up(n, panel_width) / panel_width *
+         static_cast<size_t>(compact_panel_bytes(static_cast<int64_t>(up(k, k_multiple))));
 }
 
-PackedMatrix::PackedMatrix(DType dtype, int64_t n, int64_t k) : dtype_(dtype), n_(n), k_(k) {
-  const size_t size = packed_bytes(dtype, n, k);
+PackedMatrix::PackedMatrix(DType dtype, int64_t n, int64_t k, Storage storage)
+    : dtype_(dtype), storage_(storage), n_(n), k_(k) {
+  const size_t size = packed_bytes(dtype, n, k, storage);
   if (size == 0) return;
   std::shared_ptr<std::byte> memory = zeroed_memory(size);
   writable_ = memory.get();
   data_ = std::move(memory);
 }
 
-PackedMatrix::PackedMatrix(DType dtype, int64_t n, int64_t k, std::shared_ptr<std::byte> memory)
-    : dtype_(dtype), n_(n), k_(k), writable_(memory.get()) {
-  (void)packed_bytes(dtype, n, k);
+PackedMatrix::PackedMatrix(DType dtype, int64_t n, int64_t k, Storage storage, std::shared_ptr<std::byte> memory)
+    : dtype_(dtype), storage_(storage), n_(n), k_(k), writable_(memory.get()) {
+  (void)packed_bytes(dtype, n, k, storage);
   data_ = std::move(memory);
 }
 
-PackedMatrix::PackedMatrix(DType dtype, int64_t n, int64_t k, std::shared_ptr<const std::byte> memory)
-    : dtype_(dtype), n_(n), k_(k), data_(std::move(memory)) {
-  (void)packed_bytes(dtype, n, k);
+PackedMatrix::PackedMatrix(DType dtype, int64_t n, int64_t k, Storage storage, std::shared_ptr<const std::byte> memory)
+    : dtype_(dtype), storage_(storage), n_(n), k_(k), data_(std::move(memory)) {
+  (void)packed_bytes(dtype, n, k, storage);
 }
 
-size_t PackedMatrix::bytes() const {
-  return static_cast<size_t>(panels() * panel_width * padded_k()) * element_size(dtype_);
+bool PackedMatrix::is_compact() const { return storage_ == Storage::kCompact; }
+
+int64_t PackedMatrix::panel_bytes() const {
+  return is_compact() ? compact_panel_bytes(padded_k())
+                      : panel_width * padded_k() * static_cast<int64_t>(element_size(dtype_));
 }
+
+size_t PackedMatrix::bytes() const { return static_cast<size_t>(panels() * panel_bytes()); }
 
 const void* PackedMatrix::panel(int64_t index) const {
-  return data_.get() + static_cast<size_t>(index * panel_width * padded_k()) * element_size(dtype_);
+  return data_.get() + static_cast<size_t>(index * panel_bytes());
+}
+
+const CompactHeader* PackedMatrix::compact_block(int64_t index, int64_t k) const {
+  return reinterpret_cast<const CompactHeader*>(data_.get() + static_cast<size_t>(index * panel_bytes()) +
+                                                static_cast<size_t>(compact_block_at(k)));
+}
+
+const bfloat16* PackedMatrix::words(int64_t index, int64_t k_begin, int64_t k_end, bfloat16* room) const {
+  if (!is_compact()) return panel_bf16(index, k_begin);
+  for (int64_t k = k_begin; k < k_end;) {
+    const int64_t block = k / compact_block_k * compact_block_k, end = std::min(block + compact_block_k, k_end);
+    packing().expand(*compact_block(index, k), k - block, end - block,
+                     reinterpret_cast<uint32_t*>(room) + (k - k_begin) / 2 * panel_width);
+    k = end;
+  }
+  return room;
 }
 
 const float* PackedMatrix::panel_f32(int64_t index, int64_t k) const {
@@ -119,47 +162,76 @@ void PackedMatrix::pack_rows(int64_t first_row, int64_t rows, const void* source
   if (rows == 0 || k_ == 0) return;
   if (writable_ == nullptr)
     throw Error(MOX_INTERNAL, "a packed matrix in memory that is only to be read was to be filled");
-  static const Packing& packing = packings().front();
   const int64_t per_word = elements_per_word(dtype_);
   const auto source_size = static_cast<int64_t>(element_size(source_dtype));
   const int64_t elements_per_piece = words_per_piece * per_word;
-  const bool large = bytes() >= huge_page;
   alignas(cache_line) Word words[panel_width * words_per_piece];
   RowsToPack piece;
   piece.row_bytes = row_stride * source_size;
   piece.source_dtype = source_dtype;
   piece.dtype = dtype_;
   for (int64_t row = first_row; row < first_row + rows; row += piece.rows) {
-    const int64_t column = row % panel_width;
-    piece.rows = std::min(panel_width - column, first_row + rows - row);
+    piece.rows = std::min(panel_width - row % panel_width, first_row + rows - row);
     const std::byte* source = static_cast<const std::byte*>(source_rows) + (row - first_row) * piece.row_bytes;
-    std::byte* panel = writable_ + row / panel_width * panel_width * padded_k() / per_word * int64_t{sizeof(Word)};
     for (int64_t k = 0; k < k_; k += elements_per_piece) {
       const int64_t elements = std::min(elements_per_piece, k_ - k);
       const int64_t count = (elements + per_word - 1) / per_word;
       piece.source = source + k * source_size;
       piece.bytes = elements * source_size;
-      packing.transpose_rows(piece, words);
-      std::byte* to = panel + static_cast<size_t>(k / per_word) * word_row_bytes;
-      if (piece.rows == panel_width) {
-        if (large) {
-          stream(words, static_cast<size_t>(count) * word_row_bytes, to);
-        } else {
-          std::memcpy(to, words, static_cast<size_t>(count) * word_row_bytes);
-        }
-        continue;
-      }
-      for (int64_t word = 0; word < count; ++word) {
-        std::memcpy(to + static_cast<size_t>(word) * word_row_bytes + static_cast<size_t>(column) * sizeof(Word),
-                    words + word * panel_width, static_cast<size_t>(piece.rows) * sizeof(Word));
+      packing().transpose_rows(piece, words);
+      if (is_compact()) {
+        pack_compact(row, k, count, piece.rows, words);
+      } else {
+        pack_plain(row, k, count, piece.rows, words);
       }
     }
   }
-  if (large) _mm_sfence();
+  if (bytes() >= huge_page) _mm_sfence();
+}
+
+// Words of `rows` rows of a panel, from column k on: as many as a piece has for each.
+void PackedMatrix::pack_plain(int64_t row, int64_t k, int64_t words_of_row, int64_t rows, const uint32_t* words) {
+  const int64_t column = row % panel_width;
+  std::byte* to = writable_ + static_cast<size_t>(row / panel_width * panel_bytes()) +
+                  static_cast<size_t>(k / elements_per_word(dtype_)) * word_row_bytes;
+  if (rows == panel_width) return put(words, static_cast<size_t>(words_of_row) * word_row_bytes, bytes(), to);
+  for (int64_t word = 0; word < words_of_row; ++word) {
+    std::memcpy(to + static_cast<size_t>(word) * word_row_bytes + static_cast<size_t>(column) * sizeof(Word),
+                words + word * panel_width, static_cast<size_t>(rows) * sizeof(Word));
+  }
+}
+
+// A piece is a block.
+void PackedMatrix::pack_compact(int64_t row, int64_t k, int64_t words_of_row, int64_t rows, uint32_t* words) {
+  static_assert(words_per_piece * 2 == compact_block_k);
+  const int64_t length = std::min(compact_block_k, padded_k() - k), groups = length / compact_group_k;
+  std::byte* to = writable_ + static_cast<size_t>(row / panel_width * panel_bytes() + compact_block_at(k));
+  if (rows == panel_width) {
+    std::memset(words + words_of_row * panel_width, 0, static_cast<size_t>(length / 2 - words_of_row) * word_row_bytes);
+  } else {
+    // The others' words as they are.
+    alignas(cache_line) Word all[panel_width * words_per_piece];
+    packing().expand(*reinterpret_cast<const CompactHeader*>(to), 0, length, all);
+    for (int64_t word = 0; word < words_of_row; ++word) {
+      std::memcpy(all + word * panel_width + row % panel_width, words + word * panel_width,
+                  static_cast<size_t>(rows) * sizeof(Word));
+    }
+    std::memcpy(words, all, static_cast<size_t>(length / 2) * word_row_bytes);
+  }
+  alignas(cache_line) std::byte block[compact_block_bytes];
+  if (!packing().compact(words, groups, block)) throw NotCompact();
+  put(block, sizeof(CompactHeader) + static_cast<size_t>(groups * compact_group_bytes), bytes(), to);
 }
 
 void PackedMatrix::read_row(int64_t row, float* destination) const {
   const int64_t column = row % panel_width;
+  if (is_compact()) {
+    for (int64_t k = 0; k < k_; k += compact_block_k) {
+      read_compact_column(*compact_block(row / panel_width, k), column, std::min(compact_block_k, k_ - k),
+                          destination + k);
+    }
+    return;
+  }
   if (dtype_ == MOX_F32) {
     const float* packed = panel_f32(row / panel_width) + column;
     for (int64_t k = 0; k < k_; ++k) destination[k] = packed[k * panel_width];

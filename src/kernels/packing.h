@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/compact_layout.h"
 #include "moxie/runtime.h"
 #include "runtime/dtype.h"
 
@@ -27,6 +28,13 @@ struct Packing {
   // words[word][32]: column r of each is row r's; columns from `rows` on may be written too. bfloat16 rounds to nearest
   // even, a NaN stays a NaN. Where the elements are odd in number, the last half word is zero.
   void (*transpose_rows)(const RowsToPack& rows, uint32_t* words);
+
+  // A compact block of so many groups, at most 64, of the plain words [groups * 2][32]; false where it has too many
+  // exceptions.
+  bool (*compact)(const uint32_t* words, int64_t groups, std::byte* block);
+
+  // And back: expand_compact().
+  void (*expand)(const CompactHeader& block, int64_t k_begin, int64_t k_end, uint32_t* words);
 };
 
 // Those this machine can run, best first; the last is the reference twin: plain loops.

@@ -11,11 +11,16 @@
 #include "kernels/body/tile.inl"
 #include "kernels/body/chunks.inl"
 #include "kernels/body/streams.inl"
+#include "kernels/body/compact.inl"
+#include "kernels/body/compact_expand.inl"
+#include "kernels/body/compact_tile.inl"
 #include "kernels/body/matmul.inl"
+#include "kernels/body/matmul_compact.inl"
 #include "kernels/body/matmul_widened.inl"
 #include "kernels/body/lora.inl"
 #include "kernels/body/attend.inl"
 #include "kernels/body/pack.inl"
+#include "kernels/body/pack_compact.inl"
 // clang-format on
 
 void matmul_f32(const Matmul& m) { multiply<Float32Product>(m, floats_at); }

@@ -82,8 +82,7 @@ void WeightsLoader::add_linear(const std::string& name, int64_t out, int64_t in,
     throw unsupported(entry.file + ": tensor " + name + " is " + entry.describe() +
                       "; expected float32, bfloat16 or float16");
   }
-  arena_.add(&linear->weight, dtype_, out, in);
-  linears_.push_back({&linear->weight, nullptr, &entry});
+  linears_.push_back({&linear->weight, &entry, out, in});
   parameters_ += out * in;
   if (with_bias) linear->bias = vector(checkpoint::bias_name(name), out);
 }
@@ -100,7 +99,7 @@ std::vector<float> WeightsLoader::matrix_float32(const std::string& name, int64_
 
 std::shared_ptr<const std::byte> WeightsLoader::add_rows(const TensorEntry& entry) {
   const std::shared_ptr<std::byte> memory = huge_memory(static_cast<size_t>(entry.bytes));
-  rows_.push_back({nullptr, memory.get(), &entry});
+  rows_.push_back({nullptr, memory.get(), &entry, nullptr});
   return memory;
 }
 
@@ -124,35 +123,85 @@ void WeightsLoader::fill(const std::vector<Job>& jobs) const {
   parallel_for(settings_.threads, static_cast<int64_t>(tasks.size()), [&](int64_t index) {
     const Task& task = tasks[static_cast<size_t>(index)];
     const Job& job = *task.job;
+    if (job.not_compact != nullptr && job.not_compact->load()) return;
     if (job.matrix == nullptr) {
       reader_.read_rows(*job.entry, task.first, task.rows, job.rows + task.first * task.row_bytes);
       return;
     }
     buffers.with([&](std::byte* rows) {
       reader_.read_rows(*job.entry, task.first, task.rows, rows);
-      job.matrix->pack_rows(task.first, task.rows, rows, job.entry->dtype, job.matrix->k());
+      try {
+        job.matrix->pack_rows(task.first, task.rows, rows, job.entry->dtype, job.matrix->k());
+      } catch (const kernels::NotCompact&) {
+        job.not_compact->store(true);
+      }
     });
   });
 }
 
+std::vector<kernels::Storage> WeightsLoader::choose_storage() const {
+  std::vector<kernels::Storage> result(linears_.size());
+  parallel_for(settings_.threads, static_cast<int64_t>(linears_.size()), [&](int64_t index) {
+    const Linear& linear = linears_[static_cast<size_t>(index)];
+    const int64_t row_bytes = linear.n == 0 ? 0 : linear.entry->bytes / linear.n;
+    const auto pack = [&](int64_t first, int64_t rows, kernels::PackedMatrix* to) {
+      std::vector<std::byte> buffer(static_cast<size_t>(rows * row_bytes));
+      reader_.read_rows(*linear.entry, first, rows, buffer.data());
+      to->pack_rows(0, rows, buffer.data(), linear.entry->dtype, linear.k);
+    };
+    result[static_cast<size_t>(index)] = kernels::storage_of(settings_.storage, dtype_, linear.n, linear.k, pack);
+  });
+  return result;
+}
+
 void WeightsLoader::run() {
-  std::vector<cache::PackedSection> sections;
-  for (size_t i = 0; i < linears_.size(); ++i) {
-    const kernels::PackedArena::Section& section = arena_.sections()[i];
-    sections.push_back({linears_[i].entry->name, section.dtype, section.n, section.k,
-                        static_cast<int64_t>(section.offset), static_cast<int64_t>(section.bytes)});
-  }
-  cache::PackedCache cache(settings_.cache, settings_.log, checkpoint_, holds_, std::move(sections),
-                           static_cast<int64_t>(arena_.bytes()), settings_.threads);
   fill(rows_);
-  if (const auto kept = cache.load(); kept != nullptr) {
-    arena_.bind(kept);
+  std::vector<cache::PackedSection> sections;
+  for (const Linear& linear : linears_) sections.push_back({linear.entry->name, dtype_, linear.n, linear.k});
+  cache::PackedCache cache(settings_.cache, settings_.log, checkpoint_, holds_, sections, settings_.storage.aim(dtype_),
+                           settings_.storage.takes_either(dtype_), settings_.threads);
+  const auto kept = cache.load();
+  if (kept.data != nullptr) {
+    for (size_t i = 0; i < linears_.size(); ++i) {
+      const cache::PackedSection& section = kept.sections[i];
+      const std::shared_ptr<const std::byte> memory(kept.data, kept.data.get() + section.offset);
+      *linears_[i].matrix = kernels::PackedMatrix(section.dtype, section.n, section.k, section.storage, memory);
+    }
     return;
   }
-  std::shared_ptr<std::byte> memory = huge_memory(arena_.bytes());
-  arena_.bind(memory);
-  fill(linears_);
-  if (const auto mapped = cache.save(memory.get()); mapped != nullptr) arena_.bind(mapped);
+
+  std::vector<kernels::Storage> storage = choose_storage();
+  for (bool all_fit = false; !all_fit;) {
+    kernels::PackedArena arena;
+    std::vector<std::atomic<bool>> not_compact(linears_.size());
+    std::vector<Job> jobs;
+    for (size_t i = 0; i < linears_.size(); ++i) {
+      const Linear& linear = linears_[i];
+      arena.add(linear.matrix, dtype_, linear.n, linear.k, storage[i]);
+      jobs.push_back({linear.matrix, nullptr, linear.entry, &not_compact[i]});
+    }
+    std::shared_ptr<std::byte> memory = huge_memory(arena.bytes());
+    arena.bind(memory);
+    fill(jobs);
+    all_fit = true;
+    for (size_t i = 0; i < linears_.size(); ++i) {
+      const kernels::PackedArena::Section& section = arena.sections()[i];
+      sections[i].storage = section.storage;
+      sections[i].offset = static_cast<int64_t>(section.offset);
+      sections[i].bytes = static_cast<int64_t>(section.bytes);
+      if (!not_compact[i]) continue;
+      settings_.log(MOX_LOG_INFO, linears_[i].entry->name + " cannot be held compact: packed anew");
+      storage[i] = kernels::Storage::kPlain;
+      all_fit = false;
+    }
+    if (!all_fit) {
+      arena = {};
+      for (const Linear& linear : linears_) *linear.matrix = {};
+      continue;
+    }
+    const auto mapped = cache.save(sections, memory.get(), static_cast<int64_t>(arena.bytes()));
+    if (mapped != nullptr) arena.bind(mapped);
+  }
 }
 
 std::vector<std::string> feed_forward_linears(const Architecture& architecture, int64_t layer) {

@@ -1,6 +1,7 @@
 // From a checkpoint's tensors to packed weights: what every opener of a model, a block or a feed-forward shares.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -46,16 +47,22 @@ class WeightsLoader {
     kernels::PackedMatrix* matrix;  // NULL: rows are copied
     std::byte* rows;
     const checkpoint::TensorEntry* entry;
+    std::atomic<bool>* not_compact;  // set where that shows
+  };
+  struct Linear {
+    kernels::PackedMatrix* matrix;
+    const checkpoint::TensorEntry* entry;
+    int64_t n, k;
   };
   void fill(const std::vector<Job>& jobs) const;
+  [[nodiscard]] std::vector<kernels::Storage> choose_storage() const;
 
   const checkpoint::Checkpoint& checkpoint_;
   const LoadSettings& settings_;
   std::string holds_;
   checkpoint::TensorReader reader_;
   DType dtype_ = MOX_F32;
-  kernels::PackedArena arena_;
-  std::vector<Job> linears_;  // one for each section of the arena
+  std::vector<Linear> linears_;
   std::vector<Job> rows_;
   int64_t parameters_ = 0;
 };

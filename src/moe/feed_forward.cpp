@@ -199,6 +199,16 @@ int64_t FeedForward::weight_bytes() const {
   return static_cast<int64_t>(bytes);
 }
 
+int64_t FeedForward::compact_bytes() const {
+  size_t bytes = 0;
+  for (const Expert& expert : experts) {
+    for (const Linear* linear : {&expert.gate, &expert.up, &expert.down}) {
+      if (linear->weight.is_compact()) bytes += linear->weight.bytes();
+    }
+  }
+  return static_cast<int64_t>(bytes);
+}
+
 void run_feed_forward(const Context& context, const FeedForward& base, const FeedForwardCall& call) {
   Workspace& workspace = context.workspace;
   const DType dtype = base.weights();

@@ -25,6 +25,7 @@ struct FeedForward {
 
   [[nodiscard]] DType weights() const { return experts.front().gate.weight.dtype(); }
   [[nodiscard]] int64_t weight_bytes() const;
+  [[nodiscard]] int64_t compact_bytes() const;  // what of them is held compact
 };
 
 struct FeedForwardRange {

@@ -21,12 +21,12 @@ using kernels::panel_width;
 constexpr int64_t n = 14336, k = 4096;
 constexpr int64_t rows_per_task = panel_width;
 
-// What every benchmark reads: finite numbers in any of the three types.
+// What every benchmark reads: finite numbers in any of the three types, close enough to each other to be held compact.
 std::byte* source() {
   static const std::shared_ptr<std::byte> memory = [] {
     auto filled = huge_memory(n * k * 4);
     for (int64_t i = 0; i < n * k * 2; ++i) {
-      const auto bits = static_cast<uint16_t>(i * 7919 % 0x3c00);
+      const auto bits = static_cast<uint16_t>(0x3a00 + i * 7919 % 0x200);
       std::memcpy(filled.get() + i * 2, &bits, 2);
     }
     return filled;
@@ -49,13 +49,13 @@ void count_bytes(benchmark::State& state, DType dtype) {
 }
 
 // Each thread has a matrix of its own, as large as its share.
-void pack(benchmark::State& state, DType from, DType to, bool fresh) {
+void pack(benchmark::State& state, DType from, DType to, kernels::Storage storage, bool fresh) {
   const Share share = share_of(state);
   const int64_t rows = share.end - share.begin;
-  auto matrix = std::make_unique<PackedMatrix>(to, rows, k);
+  auto matrix = std::make_unique<PackedMatrix>(to, rows, k, storage);
   const std::byte* rows_begin = source() + static_cast<size_t>(share.begin * k) * element_size(from);
   for (auto _ : state) {
-    if (fresh) matrix = std::make_unique<PackedMatrix>(to, rows, k);
+    if (fresh) matrix = std::make_unique<PackedMatrix>(to, rows, k, storage);
     for (int64_t row = 0; row < rows; row += rows_per_task) {
       matrix->pack_rows(row, rows_per_task, rows_begin + static_cast<size_t>(row * k) * element_size(from), from, k);
     }
@@ -114,10 +114,15 @@ void register_all() {
             ->Unit(benchmark::kMillisecond);
       }
       for (const Case& one : cases) {
-        benchmark::RegisterBenchmark(("pack/" + where + one.name).c_str(), pack, one.from, one.to, fresh)
-            ->Threads(threads)
-            ->UseRealTime()
-            ->Unit(benchmark::kMillisecond);
+        for (const kernels::Storage storage : {kernels::Storage::kPlain, kernels::Storage::kCompact}) {
+          const bool compact = storage == kernels::Storage::kCompact;
+          if (compact && one.to != MOX_BF16) continue;
+          benchmark::RegisterBenchmark(("pack/" + where + one.name + (compact ? "_compact" : "")).c_str(), pack,
+                                       one.from, one.to, storage, fresh)
+              ->Threads(threads)
+              ->UseRealTime()
+              ->Unit(benchmark::kMillisecond);
+        }
       }
     }
   }

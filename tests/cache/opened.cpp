@@ -100,6 +100,7 @@ Opened open_and_run(const std::string& folder, const CacheOptions& options, int 
   load.map_files = options.map_files ? 1 : 0;
   load.packed_cache = options.mode;
   load.map_packed_cache = options.map ? 1 : 0;
+  load.storage = options.storage;
   if (!options.path.empty()) load.packed_cache_path = options.path.c_str();
   if (layer < 0) {
     run_model(raw, folder.c_str(), load, &opened);

@@ -15,6 +15,7 @@ struct CacheOptions {
   std::string path;  // "": NULL
   mox_weights weights = MOX_WEIGHTS_AS_STORED;
   bool map_files = false;
+  mox_storage storage = MOX_STORAGE_AUTO;
 };
 
 struct Opened {

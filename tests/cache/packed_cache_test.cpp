@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <sstream>
 
@@ -209,6 +210,36 @@ TEST_F(PackedCacheTest, AnotherDtypeOrLayerIsNotConfused) {
     EXPECT_THAT(used.log, ElementsAre(HasSubstr(": read ")));
     EXPECT_EQ(used.logits, open_and_run(model, {}, 2, layer).logits);
   }
+}
+
+TEST_F(PackedCacheTest, AnotherStorageIsNotConfused) {
+  const std::string model = base("llama-h48-bfloat16");
+  const auto want = open_and_run(model, {});
+  auto plain = cached(), compact = cached();
+  plain.storage = MOX_STORAGE_PLAIN;
+  compact.storage = MOX_STORAGE_COMPACT;
+  int64_t bytes[2] = {};
+  for (const bool map : {false, true}) {
+    for (CacheOptions* options : {&plain, &compact}) {
+      options->map = map;
+      const auto written = open_and_run(model, *options);
+      EXPECT_THAT(written.log, Contains(HasSubstr(": wrote ")));
+      const auto used = open_and_run(model, *options);
+      EXPECT_THAT(used.log, ElementsAre(HasSubstr(map ? ": mapped " : ": read ")));
+      EXPECT_EQ(used.weight_bytes, written.weight_bytes);
+      EXPECT_EQ(written.logits, want.logits);
+      EXPECT_EQ(used.logits, want.logits);
+      bytes[options == &compact ? 1 : 0] = used.weight_bytes;
+    }
+  }
+  EXPECT_LT(bytes[1], bytes[0]);
+  // The tensors of a compact file come out as they went in.
+  EXPECT_EQ(open_and_run(model, compact).logits, want.logits);
+  const cache::PackedFile file(cached().path);
+  EXPECT_EQ(file.header().aim, kernels::Storage::kCompact);
+  EXPECT_TRUE(std::ranges::any_of(file.header().sections, [](const cache::PackedSection& section) {
+    return section.storage == kernels::Storage::kCompact;
+  }));
 }
 
 TEST_F(PackedCacheTest, FoldersHoldAFileForEachRequest) {

@@ -119,8 +119,8 @@ TEST(PackedFileTest, RefusesHeadersThatLie) {
   };
   EXPECT_EQ(sealed(whole), whole);
   refuse({"not a packed cache"}, with(0, 0, 8));
-  refuse({"format 2 and layout 1"}, with(8, 2, 4));
-  refuse({"format 1 and layout 9"}, with(12, 9, 4));
+  refuse({"format 1 and layout 2"}, with(8, 1, 4));
+  refuse({"format 2 and layout 9"}, with(12, 9, 4));
   refuse({"bytes of data from"}, with(16, uint64_t{1} << 60, 8));
   refuse({"runs into the data"}, with(16, uint64_t{2} << 20, 8));
   refuse({"bytes of data from"}, with(24, uint64_t{1} << 62, 8));
@@ -140,6 +140,8 @@ TEST(PackedFileTest, RefusesHeadersThatLie) {
   refuse({"section 1 (tensor 1)", "1572800"}, replaced("\"offset\":1572864", "\"offset\":1572800"));
   refuse({"section 1 (tensor 1)", "9572864"}, replaced("\"offset\":1572864", "\"offset\":9572864"));
   refuse({"dtype"}, replaced("\"float32\"", "\"float16\""));
+  refuse({"storage", "plain or compact"}, replaced("\"storage\":\"plain\"", "\"storage\":\"plaid\""));
+  refuse({"aim", "plain or compact"}, replaced("\"aim\":\"plain\"", "\"aim\":\"plaid\""));
   refuse({"shape"}, replaced("[384,1024]", "[-84,1024]"));
   refuse({"section 2"}, replaced("\"shape\":[1,64]", "\"shape\":[9,96]"));
   refuse({"table"}, replaced("{\"moxie\"", "[\"moxie\""));

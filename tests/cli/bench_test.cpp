@@ -100,11 +100,16 @@ TEST(BenchFfn, SaysThatWeightsFitTheCaches) {
 }
 
 TEST(BenchFfn, ResidentMemoryHoldsTheWeights) {
-  const auto json = json_of({"ffn", "--hidden", "1024", "--ffn", "2048", "--experts", "4", "--top-k", "1", "--tokens",
-                             "1", "--seconds", "0.01", "--mebibytes", "8"});
-  const int64_t bytes = json.at("weights").at("bytes"), resident = json.at("weights").at("resident_bytes");
-  EXPECT_EQ(bytes, int64_t{4} * 3 * 1024 * 2048 * 2 + int64_t{4} * 1024 * 4) << "experts and their router";
-  EXPECT_GE(resident, bytes * 9 / 10);
+  constexpr int64_t router = int64_t{4} * 1024 * 4, experts = int64_t{4} * 3 * 1024 * 2048 * 2;
+  for (const std::string storage : {"plain", "compact"}) {
+    const auto json = json_of({"ffn", "--hidden", "1024", "--ffn", "2048", "--experts", "4", "--top-k", "1", "--tokens",
+                               "1", "--seconds", "0.01", "--mebibytes", "8", "--storage", storage});
+    const int64_t bytes = json.at("weights").at("bytes"), resident = json.at("weights").at("resident_bytes");
+    EXPECT_EQ(bytes, router + (storage == "plain" ? experts : experts / 16384 * 12352)) << "experts and their router";
+    EXPECT_GE(resident, bytes * 9 / 10);
+    const std::string kernel = json.at("points")[0].at("kernel");
+    EXPECT_EQ(kernel.ends_with(", compact"), storage == "compact") << kernel;
+  }
 }
 
 TEST(BenchFfn, ArithmeticIsHeldAgainstTheKernelsOwnInstructionSet) {

@@ -92,6 +92,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "a=" + kMixlora},
                "twice"},
         Broken{{"perplexity", "--model", kLlama, "--windows", kKjv, "--weights", "int8"}, "int8"},
+        Broken{{"perplexity", "--model", kLlama, "--windows", kKjv, "--storage", "dense"}, "dense"},
         Broken{{"routes", "--model", kLlama}, "--text"},
         Broken{{"routes", "--model", kLlama, "--windows", kKjv, kKjv}, "one --windows"},
         Broken{{"bench", "ffn", "--top-k", "3", "--experts", "2"}, "--top-k 3 of 2"},

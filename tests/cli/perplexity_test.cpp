@@ -78,6 +78,19 @@ TEST(Perplexity, KeysAndValuesHaveTwoElementTypes) {
   EXPECT_THAT(finished.errors, HasSubstr("--kv"));
 }
 
+TEST(Perplexity, CompactWeightsGiveTheFiguresOfPlainOnes) {
+  const auto figures = [](const std::string& storage) {
+    const auto finished =
+        run_program({"perplexity", "--model", bundled("tiny-llama"), "--weights", "bfloat16", "--json", "--limit", "3",
+                     "--windows", bundled("heldout/moby.safetensors"), "--storage", storage});
+    EXPECT_EQ(finished.status, 0) << finished.errors;
+    return finished.json();
+  };
+  const auto plain = figures("plain");
+  EXPECT_EQ(figures("compact"), plain);
+  EXPECT_EQ(figures("auto"), plain);
+}
+
 TEST(Perplexity, AnAdaptersFiguresDoNotDependOnTheOthersInTheBatch) {
   const auto perplexities = [](std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), "perplexity");

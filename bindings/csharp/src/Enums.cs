@@ -169,6 +169,19 @@ public enum WeightPrecision
     BFloat16 = 2,
 }
 
+/// <summary>How bfloat16 weights lie in memory. Compact ones take three quarters of it, and come out bit by bit: results
+/// are the same. Matrices whose weights differ too much in size from each other are held plain whatever is asked for, as
+/// float32 is.</summary>
+public enum WeightStorage
+{
+    /// <summary>Compact from 1 MiB on, where the kernels in use are known to be quicker so.</summary>
+    Auto = 0,
+    /// <summary>Two bytes for a weight.</summary>
+    Plain = 1,
+    /// <summary>Compact wherever the weights allow.</summary>
+    Compact = 2,
+}
+
 /// <summary>Whether packed weights are kept in a file for the next start.</summary>
 public enum PackedCacheMode
 {

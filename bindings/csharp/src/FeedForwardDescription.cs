@@ -45,6 +45,9 @@ public sealed record FeedForwardDescription
     /// <summary>How the weights are held and computed with.</summary>
     public WeightPrecision Weights { get; init; }
 
+    /// <summary>How bfloat16 weights lie in memory.</summary>
+    public WeightStorage Storage { get; init; }
+
     internal nint Write(Call call)
     {
         var size = Raw.mox_feed_forward_description_size_get();
@@ -56,6 +59,7 @@ public sealed record FeedForwardDescription
         Raw.mox_feed_forward_description_activation_set(native, (int)Activation);
         Raw.mox_feed_forward_description_top_k_set(native, TopK);
         Raw.mox_feed_forward_description_weights_set(native, (int)Weights);
+        Raw.mox_feed_forward_description_storage_set(native, (int)Storage);
         Matrix.Write(Router, call, Raw.mox_feed_forward_description_router_get(native));
 
         var expertSize = Raw.mox_expert_weights_size_get();
@@ -112,6 +116,9 @@ public sealed record FeedForwardInfo
     /// <summary>Bytes of the weights, packed.</summary>
     public long WeightBytes { get; internal init; }
 
+    /// <summary>Bytes of them that are held compact.</summary>
+    public long CompactBytes { get; internal init; }
+
     internal static FeedForwardInfo Read(nint feedForward, Call call)
     {
         var size = Raw.mox_feed_forward_info_size_get();
@@ -128,6 +135,7 @@ public sealed record FeedForwardInfo
             TopK = Raw.mox_feed_forward_info_top_k_get(info),
             Weights = (ElementType)Raw.mox_feed_forward_info_weights_get(info),
             WeightBytes = Raw.mox_feed_forward_info_weight_bytes_get(info),
+            CompactBytes = Raw.mox_feed_forward_info_compact_bytes_get(info),
         };
     }
 }

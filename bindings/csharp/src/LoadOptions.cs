@@ -24,6 +24,9 @@ public sealed record LoadOptions
     /// checkpoint.</summary>
     public string? PackedCachePath { get; init; }
 
+    /// <summary>How bfloat16 weights lie in memory.</summary>
+    public WeightStorage Storage { get; init; }
+
     internal static nint Write(LoadOptions? options, Call call)
     {
         if (options is null)
@@ -36,6 +39,7 @@ public sealed record LoadOptions
         Raw.mox_load_options_packed_cache_set(native, (int)options.PackedCache);
         Raw.mox_load_options_map_packed_cache_set(native, options.MapPackedCache ? 1 : 0);
         Raw.mox_load_options_packed_cache_path_set(native, call.Utf8(options.PackedCachePath));
+        Raw.mox_load_options_storage_set(native, (int)options.Storage);
         return native;
     }
 }

@@ -1,4 +1,5 @@
 // moxie bench compare: backends and instruction sets against each other on one layer.
+#include <algorithm>
 #include <cstdio>
 #include <set>
 
@@ -16,18 +17,34 @@ namespace {
 struct CompareOptions {
   LayerOptions layer;
   int64_t mebibytes = 0;                // to read for the limits; 0: the default
-  std::vector<std::string> contenders;  // BACKEND or BACKEND:ISA
+  std::vector<std::string> contenders;  // BACKEND, BACKEND:ISA, BACKEND:STORAGE or BACKEND:ISA:STORAGE
 };
 
 struct Asked {
-  std::string backend, isa;
+  std::string backend, isa, storage;
 };
 
 Asked parse(const std::string& text) {
-  const auto colon = text.find(':');
-  Asked asked{text.substr(0, colon), colon == std::string::npos ? "" : text.substr(colon + 1)};
+  std::vector<std::string> parts{""};
+  for (const char c : text) {
+    if (c == ':') {
+      parts.emplace_back();
+    } else {
+      parts.back() += c;
+    }
+  }
+  if (parts.size() > 3) throw UsageError("--contenders: '" + text + "'; expected BACKEND[:ISA][:STORAGE]");
+  Asked asked{parts.front(), "", ""};
   backend_called(asked.backend);
-  if (colon != std::string::npos) isa_called(asked.isa);
+  if (parts.size() > 1 && std::ranges::find(storage_names(), parts.back()) != storage_names().end()) {
+    asked.storage = parts.back();
+    parts.pop_back();
+  }
+  if (parts.size() == 3) throw UsageError("--contenders: '" + text + "' ends with no storage");
+  if (parts.size() == 2) {
+    asked.isa = parts.back();
+    isa_called(asked.isa);
+  }
   return asked;
 }
 
@@ -40,7 +57,7 @@ std::vector<Asked> usable_backends(const CommonOptions& common) {
     const std::string name = mox_backend_name(mox_backend(backend));
     try {
       open_runtime(silent, name);
-      usable.push_back({name, ""});
+      usable.push_back({name, "", ""});
     } catch (const Refused& refused) {
       if (refused.status() != MOX_UNSUPPORTED) throw;
       std::fprintf(stderr, "without %s: %s\n", name.c_str(), refused.what());
@@ -75,7 +92,12 @@ int bench_compare(const CompareOptions& options) {
   LimitProbe probe(info.threads, info.isa, read_bytes(options.mebibytes));
   const int64_t resident_before = resident_memory();
   std::vector<Contender> contenders;
-  for (const auto& [backend, isa] : asked) contenders.push_back(open_contender(common, backend, isa, shape));
+  for (const auto& [backend, isa, storage] : asked) {
+    FfnShape own = shape;
+    if (!storage.empty()) own.storage = storage_called(storage);
+    contenders.push_back(open_contender(common, backend, isa, own));
+    if (!storage.empty()) contenders.back().name += ":" + storage;
+  }
 
   auto points = nlohmann::json::array();
   std::vector<std::string> heading{"tokens", "contender", "kernel", "median ms",  "min",
@@ -132,7 +154,7 @@ void add_compare(CLI::App& bench, Run& run) {
       ->add_option("--contenders", options->contenders,
                    "Who takes part (default: every backend usable here but the reference)")
       ->delimiter(',')
-      ->type_name("BACKEND[:ISA],...");
+      ->type_name("BACKEND[:ISA][:STORAGE],...");
   add_layer_options(*command, options->layer, "mixtral-8x7b");
   add_read_option(*command, options->mebibytes);
   command->footer(

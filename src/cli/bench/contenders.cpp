@@ -41,8 +41,15 @@ Contender open_contender(const CommonOptions& options, const std::string& backen
   contender.kernel = kernel_of(contender.runtime, shape.weights);
   contender.limit = &multiplier_of(contender.kernel, info.isa, shape.weights);
   contender.feed_forward = synthetic_feed_forward(contender.runtime, shape);
-  contender.weight_bytes =
-      describe<mox_feed_forward_info>(mox_feed_forward_describe, contender.feed_forward).weight_bytes;
+  const auto layer = describe<mox_feed_forward_info>(mox_feed_forward_describe, contender.feed_forward);
+  contender.weight_bytes = layer.weight_bytes;
+  if (layer.compact_bytes > 0) {
+    const int64_t router = shape.experts > 1 ? shape.experts * shape.hidden * static_cast<int64_t>(sizeof(float)) : 0;
+    const int64_t plain = std::max<int64_t>(0, layer.weight_bytes - layer.compact_bytes - router);
+    contender.held =
+        static_cast<double>(layer.compact_bytes + plain) / static_cast<double>(shape.experts * shape.expert_bytes());
+    contender.kernel += ", compact";
+  }
   return contender;
 }
 
@@ -111,7 +118,7 @@ Rounds measure_rounds(const std::vector<Contender>& contenders, const FfnShape& 
       }
       call.milliseconds = workload.milliseconds(contender.feed_forward, batch);
       const Limits after = probe.measure(*contender.limit, beside);
-      call.weight_bytes = workload.weight_bytes(batch);
+      call.weight_bytes = workload.weight_bytes(batch) * contender.held;
       call.beside = {(before.gflops + after.gflops) / 2, (before.read_gbs + after.read_gbs) / 2};
       rounds.calls[turn].push_back(call);
     }

@@ -19,6 +19,7 @@ struct Contender {
   Runtime runtime;
   FeedForward feed_forward;
   int64_t weight_bytes = 0;  // packed
+  double held = 1;           // of the bytes that the experts take with as many for each weight as its type has
 };
 
 // A runtime by options, with another backend and level where those are not "".

@@ -16,6 +16,7 @@ FfnShape LayerOptions::shape() const {
   shape.experts = experts.value_or(start.experts);
   shape.top_k = top_k.value_or(experts && !top_k ? std::min(start.top_k, *experts) : start.top_k);
   shape.weights = weights == "f32" ? MOX_F32 : MOX_BF16;
+  shape.storage = storage_called(storage);
   if (shape.experts == 1) shape.top_k = 1;
   if (shape.top_k > shape.experts) {
     throw UsageError("--top-k " + std::to_string(shape.top_k) + " of " + std::to_string(shape.experts) + " experts");
@@ -42,6 +43,7 @@ void add_layer_options(CLI::App& command, LayerOptions& options, const std::stri
       ->check(CLI::IsMember({"f32", "bf16"}))
       ->capture_default_str()
       ->group(group);
+  add_storage_option(command, options.storage);
   command.add_option("--tokens", options.tokens, "Batch sizes to measure")
       ->delimiter(',')
       ->check(CLI::Range(1, 1 << 20))

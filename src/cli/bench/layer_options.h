@@ -18,6 +18,7 @@ struct LayerOptions {
   std::optional<int64_t> hidden, ffn;
   std::optional<int32_t> experts, top_k;
   std::string weights = "bf16";
+  std::string storage;
   std::vector<int64_t> tokens{1, 4, 16, 64, 512};
   double seconds = 1;
 

@@ -244,6 +244,7 @@ void add_model(CLI::App& bench, Run& run) {
       ->type_name("[NAME=]DIR")
       ->allow_extra_args(false);
   add_weights_option(*command, options->model.weights);
+  add_storage_option(*command, options->model.storage);
   command->add_option("--prompt", options->prompts, "Lengths of the prompts, in tokens")
       ->delimiter(',')
       ->check(CLI::Range(1, 1 << 20))

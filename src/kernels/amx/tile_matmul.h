@@ -9,6 +9,7 @@
 
 #include "kernels/amx/ahead.h"
 #include "kernels/amx/tiles.h"
+#include "kernels/compact_layout.h"
 #include "kernels/kernels.h"
 
 namespace moxie::kernels::amx {
@@ -21,7 +22,7 @@ constexpr int64_t most_rows = 2 * tile_rows;  // of a block
 // Steps of k that make a piece. Where blocks of rows share weights, a piece of a panel fits the first-level cache
 // beside the rows that stream past it; where they do not, it is only how far ahead memory is asked.
 constexpr int64_t shared_steps = 16;
-constexpr int64_t single_steps = 32;
+constexpr int64_t most_single_steps = 32;
 
 // What comes out of a block of k that is not the last stays in c, and the next goes on from there.
 enum class Sums { kBegin, kGoOn };
@@ -74,9 +75,23 @@ class TileProduct {
   }
 
  private:
-  [[nodiscard]] const bfloat16* weights(int64_t panel, int64_t step) const {
-    return m_.w->panel_bf16(m_.panel_begin + panel, m_.k_begin) + step * step_elements;
+  // Weights of so many steps: where they lie, or expanded into one of two rooms.
+  [[nodiscard]] const bfloat16* weights(int64_t panel, int64_t step, int64_t steps, int room = 0) {
+    const int64_t k = m_.k_begin + step * tile_k;
+    return m_.w->words(m_.panel_begin + panel, k, k + steps * tile_k, room_[room]);
   }
+  // What is read for them.
+  [[nodiscard]] const void* memory(int64_t panel, int64_t step) const {
+    const int64_t k = m_.k_begin + step * tile_k;
+    if (m_.w->is_compact()) return m_.w->compact_block(m_.panel_begin + panel, k);
+    return m_.w->panel_bf16(m_.panel_begin + panel, k);
+  }
+  [[nodiscard]] int64_t memory_bytes(int64_t steps) const {
+    if (!m_.w->is_compact()) return steps * step_bytes;
+    return compact_panel_bytes(steps * tile_k);
+  }
+  // Of a piece of rows that do not share weights.
+  [[nodiscard]] int64_t single_steps() const { return m_.w->is_compact() ? shared_steps : most_single_steps; }
   [[nodiscard]] int64_t panels() const { return m_.panel_end - m_.panel_begin; }
   [[nodiscard]] float* sums(const RowBlock& rows, int64_t panel) const {
     return m_.c + rows.first * m_.ldc + panel * panel_width;
@@ -101,11 +116,11 @@ class TileProduct {
       const int64_t step = piece * shared_steps, steps = std::min(shared_steps, steps_ - step);
       for (int64_t panel = 0; panel < panels(); ++panel) {
         Ahead ahead(after_shared(panel, step + steps), steps * blocks_.count);
+        const bfloat16* w = weights(panel, step, steps);
         for (int64_t i = 0; i < blocks_.count; ++i) {
           const RowBlock rows = blocks_.at(i);
           shape(rows);
           begin(rows, panel, piece == 0 ? Sums::kBegin : Sums::kGoOn);
-          const bfloat16* w = weights(panel, step);
           if (rows.two_tiles()) {
             walk<2, 1, Reuse::kWeights>(activations(rows, step), w, nullptr, steps, ahead, fetches);
           } else {
@@ -121,11 +136,11 @@ class TileProduct {
   // The piece that is read after this one: where it is, and how long.
   Area after_shared(int64_t panel, int64_t next_step) const {
     const int64_t step = (next_step - 1) / shared_steps * shared_steps;
-    if (panel + 1 < panels()) return {weights(panel + 1, step), nullptr, (next_step - step) * step_bytes};
+    if (panel + 1 < panels()) return {memory(panel + 1, step), nullptr, memory_bytes(next_step - step)};
     if (next_step < steps_) {
-      return {weights(0, next_step), nullptr, std::min(shared_steps, steps_ - next_step) * step_bytes};
+      return {memory(0, next_step), nullptr, memory_bytes(std::min(shared_steps, steps_ - next_step))};
     }
-    return {m_.after, nullptr, std::min(shared_steps, steps_) * step_bytes};
+    return {m_.after, nullptr, memory_bytes(std::min(shared_steps, steps_))};
   }
 
   // One block of rows alone: every weight is read once, along the whole of k. With one tile of rows two panels run side
@@ -140,15 +155,15 @@ class TileProduct {
       const bool paired = panel < half;
       shape(rows);
       begin(rows, panel, Sums::kBegin);
-      for (int64_t step = 0; step < steps_; step += single_steps) {
-        const int64_t steps = std::min(single_steps, steps_ - step);
+      for (int64_t step = 0; step < steps_; step += single_steps()) {
+        const int64_t steps = std::min(single_steps(), steps_ - step);
         Ahead ahead(after_single(panel, half, step + steps), steps);
         const bfloat16* a = activations(rows, step);
-        const bfloat16* w = weights(panel, step);
+        const bfloat16* w = weights(panel, step, steps);
         if (rows.two_tiles()) {
           walk<2, 1, Reuse::kActivations>(a, w, nullptr, steps, ahead, fetches);
         } else if (paired) {
-          walk<1, 2, Reuse::kActivations>(a, w, weights(panel + half, step), steps, ahead, fetches);
+          walk<1, 2, Reuse::kActivations>(a, w, weights(panel + half, step, steps, 1), steps, ahead, fetches);
         } else {
           walk<1, 1, Reuse::kActivations>(a, w, nullptr, steps, ahead, fetches);
         }
@@ -168,9 +183,9 @@ class TileProduct {
       panel = panel_after(panel, half);
       next_step = 0;
     }
-    const int64_t bytes = std::min(single_steps, steps_ - next_step) * step_bytes;
+    const int64_t bytes = memory_bytes(std::min(single_steps(), steps_ - next_step));
     if (panel >= panels()) return {m_.after, nullptr, bytes};
-    return {weights(panel, next_step), panel < half ? weights(panel + half, next_step) : nullptr, bytes};
+    return {memory(panel, next_step), panel < half ? memory(panel + half, next_step) : nullptr, bytes};
   }
 
   void advance(int64_t done, int64_t of) {
@@ -274,6 +289,7 @@ class TileProduct {
   RowBlocks blocks_;
   Tiles tiles_;
   int64_t shaped_ = 0;
+  alignas(line) bfloat16 room_[2][shared_steps * step_elements];
 };
 
 template <class Tiles>

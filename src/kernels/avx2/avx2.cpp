@@ -2,6 +2,7 @@
 
 #include <immintrin.h>
 
+#include <type_traits>
 #include <utility>
 
 #include "kernels/entries.h"
@@ -15,6 +16,21 @@ using Floats = float __attribute__((vector_size(lanes * 4)));
 
 // a * b + c
 inline Floats multiply_add(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
+
+// What body/compact.inl needs, within each 16 bytes of a register.
+using Bytes = uint8_t __attribute__((vector_size(32)));
+
+inline Bytes repeat(const uint8_t* sixteen) {
+  return (Bytes)_mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(sixteen)));
+}
+inline Bytes upper_bytes(Bytes table, Bytes codes) {
+  return (Bytes)_mm256_shuffle_epi8((__m256i)table, (__m256i)codes);
+}
+inline Bytes interleave_low(Bytes a, Bytes b) { return (Bytes)_mm256_unpacklo_epi8((__m256i)a, (__m256i)b); }
+inline Bytes interleave_high(Bytes a, Bytes b) { return (Bytes)_mm256_unpackhi_epi8((__m256i)a, (__m256i)b); }
+inline Bytes even_bytes(Bytes a, Bytes b) {
+  return (Bytes)_mm256_packus_epi16((__m256i)a & _mm256_set1_epi16(0xff), (__m256i)b & _mm256_set1_epi16(0xff));
+}
 
 }  // namespace
 

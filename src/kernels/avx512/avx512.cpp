@@ -2,6 +2,7 @@
 
 #include <immintrin.h>
 
+#include <type_traits>
 #include <utility>
 
 #include "kernels/entries.h"
@@ -18,6 +19,7 @@ inline Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_p
 
 }  // namespace
 
+#include "kernels/avx512/bytes.inl"
 #include "kernels/vector_body.inl"
 
 }  // namespace moxie::kernels::avx512

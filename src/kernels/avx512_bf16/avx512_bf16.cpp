@@ -1,5 +1,8 @@
 #include <immintrin.h>
 
+#include <type_traits>
+#include <utility>
+
 #include "kernels/avx512/avx512.h"
 #include "kernels/entries.h"
 
@@ -14,13 +17,18 @@ inline Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_p
 
 }  // namespace
 
+#include "kernels/avx512/bytes.inl"
+
 // Each file builds on those before it.
 // clang-format off
 #include "kernels/body/vectors.inl"
 #include "kernels/body/tile.inl"
 #include "kernels/body/chunks.inl"
 #include "kernels/body/streams.inl"
+#include "kernels/body/compact.inl"
+#include "kernels/body/compact_tile.inl"
 #include "kernels/body/matmul.inl"
+#include "kernels/body/matmul_compact.inl"
 // clang-format on
 
 namespace {
@@ -40,6 +48,7 @@ struct PairProduct {
     __builtin_memcpy(&pair, a, sizeof pair);
     return _mm512_set1_epi32(pair);
   }
+  static inline Weight of_words(Unsigned words) { return (Weight)words; }
   static inline Weight weight(const uint32_t* w) { return _mm512_loadu_si512(w); }
   static inline Floats add(Floats sum, Activation a, Weight w) {
     return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(w));
@@ -48,7 +57,10 @@ struct PairProduct {
 
 }  // namespace
 
-void matmul_bf16(const Matmul& m) { multiply<PairProduct>(m, pairs_at); }
+void matmul_bf16(const Matmul& m) {
+  if (m.w->is_compact()) return multiply_compact<PairProduct>(m);
+  multiply<PairProduct>(m, pairs_at);
+}
 
 }  // namespace moxie::kernels::avx512_bf16
 

@@ -38,20 +38,35 @@ inline ChunkPlan chunk_plan(int64_t rows) {
   return {most_rows_of_strip, 1, block_length, 1, true, block_length};
 }
 
+// A core that has as many misses under way as it can follow drops a prefetch, so where there are more than a few lines,
+// they are spread over the steps; a step shorter than a line asks for it again.
+struct Besides {
+  const char* at;
+  int64_t per_step;
+  inline void prefetch() {
+    if (per_step == 0) return;
+    __builtin_prefetch(at, 0, 2);
+    at += per_step;
+  }
+};
+inline Besides fetch_besides(Progress::Share share, int64_t steps) {
+  constexpr int64_t few_lines = 8;
+  const int64_t at_once = share.lines <= few_lines ? share.lines : share.lines > steps ? share.lines - steps : 0;
+  for (int64_t i = 0; i < at_once; ++i) __builtin_prefetch(share.at + i * line_bytes, 0, 2);
+  if (at_once == share.lines) return {nullptr, 0};
+  return {share.at + at_once * line_bytes, ((share.lines - at_once) * line_bytes + steps - 1) / steps};
+}
+
 template <int streams, int locality>
 struct NextChunk {
   const char* at;
   int64_t stride, per_step;  // bytes from stream to stream, and from step to step
-  const char* besides;
-  int64_t besides_per_step;
+  Besides besides;
   inline void prefetch() {
 #pragma GCC unroll 4
     for (int i = 0; i < streams; ++i) __builtin_prefetch(at + i * stride, 0, locality);
     at += per_step;
-    if (besides_per_step != 0) {
-      __builtin_prefetch(besides, 0, 2);
-      besides += besides_per_step;
-    }
+    besides.prefetch();
   }
 };
 
@@ -65,8 +80,7 @@ struct StripOfChunk {
   bool accumulate;
   const char* ahead;  // lines to ask for
   int64_t ahead_stride, ahead_per_step;
-  const char* besides;
-  int64_t besides_per_step;
+  Besides besides;
 };
 
 template <class Product>
@@ -77,7 +91,7 @@ void strip(const StripOfChunk<Product>& s) {
   constexpr int vectors = vectors_at_once(rows);
   tile<Product, rows, panels, vectors>(
       s.a, s.lda, s.length, s.w.first, s.w.stride, s.begin, s.end, s.accumulate,
-      NextChunk<streams, Product::locality>{s.ahead, s.ahead_stride, s.ahead_per_step, s.besides, s.besides_per_step});
+      NextChunk<streams, Product::locality>{s.ahead, s.ahead_stride, s.ahead_per_step, s.besides});
   for (int first = vectors; first < vectors_per_panel; first += vectors) {
     const int column = first * lanes;
     Sums begin = s.begin, end = s.end;
@@ -165,18 +179,6 @@ struct Pass {
   bool accumulate;
 };
 
-// A core that has as many misses under way as it can follow drops a prefetch, so where there are more than a few lines,
-// they are spread over the steps; a step shorter than a line asks for it again.
-template <class Product>
-inline void fetch_besides(Progress::Share share, int64_t steps, StripOfChunk<Product>* strip) {
-  constexpr int64_t few_lines = 8;
-  const int64_t at_once = share.lines <= few_lines ? share.lines : share.lines > steps ? share.lines - steps : 0;
-  for (int64_t i = 0; i < at_once; ++i) __builtin_prefetch(share.at + i * line_bytes, 0, 2);
-  if (at_once == share.lines) return;
-  strip->besides = share.at + at_once * line_bytes;
-  strip->besides_per_step = ((share.lines - at_once) * line_bytes + steps - 1) / steps;
-}
-
 template <class Product>
 void multiply_chunks(const Strips<Product>& strips, Pass<Product> pass, Progress* progress) {
   alignas(line_bytes) float waiting[many_rows_of_chunk * panel_width];
@@ -211,9 +213,7 @@ void multiply_chunks(const Strips<Product>& strips, Pass<Product> pass, Progress
                                     asked / strips.beside * steps * strips.bytes_asked,
                                 ahead.stride * int64_t{4},
                                 strips.bytes_asked,
-                                nullptr,
-                                0};
-        fetch_besides(progress->go_on(strips.panels * steps), steps, &s);
+                                fetch_besides(progress->go_on(strips.panels * steps), steps)};
         (call < strips.asking ? strips.asks : strips.quiet)[longer](s);
         row += longer ? strips.length + 1 : strips.length;
       }

@@ -45,7 +45,8 @@ void copy_rows_bf16(const Matmul& m, int64_t row, int64_t count, int64_t k, int6
 const float* panel_f32(const Matmul& m, int64_t panel, int64_t k, int64_t, float*) { return m.w->panel_f32(panel, k); }
 
 const float* panel_bf16(const Matmul& m, int64_t panel, int64_t k, int64_t length, float* widened) {
-  const bfloat16* pairs = m.w->panel_bf16(panel, k);
+  alignas(64) bfloat16 room[block_length * panel_width];
+  const bfloat16* pairs = m.w->words(panel, k, k + length, room);
   for (int64_t i = 0; i < length; ++i) {
     for (int64_t j = 0; j < panel_width; ++j) {
       widened[i * panel_width + j] = widen_bfloat16(pairs[(i / 2 * panel_width + j) * 2 + i % 2]);

@@ -86,7 +86,7 @@ class Buffer {
 
 struct Scratch {
   dnnl::stream stream{engine()};
-  Buffer rows, panel, scratchpad;
+  Buffer rows, panel, words, scratchpad;
   alignas(64) float sums[rows_at_once * panel_width];
 };
 
@@ -147,15 +147,23 @@ void write_sums(const Matmul& m, int64_t row, int64_t panel, bool add, const flo
   }
 }
 
-template <class Element>
-void multiply_as_it_lies(const Matmul& m, Weights weights, int64_t length,
-                         const Element* (PackedMatrix::*panel_at)(int64_t, int64_t) const) {
+// Compact words are expanded.
+const bfloat16* words_at(const Matmul& m, int64_t panel, int64_t k, int64_t length, Scratch& own) {
+  constexpr int64_t group = 4;
+  const int64_t whole = (length + group - 1) / group * group;
+  void* room =
+      m.w->is_compact() ? own.words.at_least(sizeof(bfloat16) * static_cast<size_t>(whole * panel_width)) : nullptr;
+  return m.w->words(panel, k, k + length, static_cast<bfloat16*>(room));
+}
+
+template <class Element, class PanelAt>
+void multiply_as_it_lies(const Matmul& m, Weights weights, int64_t length, PanelAt panel_at) {
   Scratch& own = scratch();
   const Primitive& primitive = primitive_for(weights, length);
   for (int64_t row = 0; row < m.rows; row += rows_at_once) {
     const Element* a = copy_rows<Element>(m, row, m.k_begin, length, own.rows);
     for (int64_t panel = m.panel_begin; panel < m.panel_end; ++panel) {
-      execute(primitive, a, (m.w->*panel_at)(panel, m.k_begin), own);
+      execute(primitive, a, panel_at(panel, own), own);
       write_sums(m, row, panel, m.accumulate, own.sums);
     }
   }
@@ -170,7 +178,7 @@ void multiply_widened(const Matmul& m, Weights weights) {
     const int64_t length = end - k;
     const Primitive& primitive = primitive_for(weights, length);
     for (int64_t panel = m.panel_begin; panel < m.panel_end; ++panel) {
-      const float* w = widen_panel(m.w->panel_bf16(panel, k), length, own.panel);
+      const float* w = widen_panel(words_at(m, panel, k, length, own), length, own.panel);
       for (int64_t row = 0; row < m.rows; row += rows_at_once) {
         const float* a = widen_rows(copy_rows<bfloat16>(m, row, k, length, own.rows), length, wide_rows);
         execute(primitive, a, w, own);
@@ -204,7 +212,10 @@ void guarded(const Matmul& m, Multiply multiply) {
 Weights weights_f32() { return settled_isa() >= MOX_ISA_AVX512 ? Weights::blocked_f32 : Weights::plain_f32; }
 
 void matmul_f32(const Matmul& m) {
-  guarded(m, [&m] { multiply_as_it_lies<float>(m, weights_f32(), m.k_end - m.k_begin, &PackedMatrix::panel_f32); });
+  guarded(m, [&m] {
+    multiply_as_it_lies<float>(m, weights_f32(), m.k_end - m.k_begin,
+                               [&](int64_t panel, Scratch&) { return m.w->panel_f32(panel, m.k_begin); });
+  });
 }
 
 void matmul_bf16(const Matmul& m) {
@@ -212,7 +223,9 @@ void matmul_bf16(const Matmul& m) {
     if (settled_isa() < MOX_ISA_AVX512_BF16) return multiply_widened(m, weights_f32());
     // Pairs: an odd end meets one of the zeros behind k.
     const int64_t length = (m.k_end - m.k_begin + 1) / 2 * 2;
-    multiply_as_it_lies<bfloat16>(m, Weights::blocked_bf16, length, &PackedMatrix::panel_bf16);
+    multiply_as_it_lies<bfloat16>(m, Weights::blocked_bf16, length, [&](int64_t panel, Scratch& own) {
+      return words_at(m, panel, m.k_begin, length, own);
+    });
   });
 }
 

@@ -1,5 +1,8 @@
 #include "kernels/portable/portable.h"
 
+#include <emmintrin.h>
+
+#include <type_traits>
 #include <utility>
 
 #include "kernels/entries.h"
@@ -13,6 +16,25 @@ using Floats = float __attribute__((vector_size(lanes * 4)));
 
 // a * b + c
 inline Floats multiply_add(Floats a, Floats b, Floats c) { return a * b + c; }
+
+// What body/compact.inl needs. x86-64 itself has no look-up of bytes.
+using Bytes = uint8_t __attribute__((vector_size(16)));
+
+inline Bytes repeat(const uint8_t* sixteen) {
+  Bytes v;
+  __builtin_memcpy(&v, sixteen, sizeof v);
+  return v;
+}
+inline Bytes upper_bytes(Bytes table, Bytes codes) {
+  Bytes result;
+  for (int i = 0; i < 16; ++i) result[i] = table[codes[i]];
+  return result;
+}
+inline Bytes interleave_low(Bytes a, Bytes b) { return (Bytes)_mm_unpacklo_epi8((__m128i)a, (__m128i)b); }
+inline Bytes interleave_high(Bytes a, Bytes b) { return (Bytes)_mm_unpackhi_epi8((__m128i)a, (__m128i)b); }
+inline Bytes even_bytes(Bytes a, Bytes b) {
+  return (Bytes)_mm_packus_epi16((__m128i)a & _mm_set1_epi16(0xff), (__m128i)b & _mm_set1_epi16(0xff));
+}
 
 }  // namespace
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <vector>
 
 #include "kernels/reference/reference.h"
 
@@ -16,38 +17,30 @@ float activation_bf16(const Matmul& m, int64_t row, int64_t k) {
   return widen_bfloat16(static_cast<const bfloat16*>(m.a)[row * m.lda + (k - m.k_begin)]);
 }
 
-float weight_f32(const Matmul& m, int64_t panel, int64_t column, int64_t k) {
-  return m.w->panel_f32(panel)[k * panel_width + column];
-}
-
-float weight_bf16(const Matmul& m, int64_t panel, int64_t column, int64_t k) {
-  return widen_bfloat16(m.w->panel_bf16(panel)[(k / 2 * panel_width + column) * 2 + k % 2]);
-}
-
-template <float activation(const Matmul&, int64_t, int64_t), float weight(const Matmul&, int64_t, int64_t, int64_t)>
+template <float activation(const Matmul&, int64_t, int64_t)>
 void matmul(const Matmul& m) {
-  for (int64_t row = 0; row < m.rows; ++row) {
-    for (int64_t panel = m.panel_begin; panel < m.panel_end; ++panel) {
-      for (int64_t column = 0; column < panel_width; ++column) {
-        float& c = m.c[row * m.ldc + (panel - m.panel_begin) * panel_width + column];
-        float sum = 0;
-        if (m.accumulate) sum = c;
-        for (int64_t begin = m.k_begin; begin < m.k_end; begin = block_end(begin, m.k_end)) {
-          float block = 0;
-          for (int64_t k = begin; k < block_end(begin, m.k_end); ++k) {
-            block += activation(m, row, k) * weight(m, panel, column, k);
-          }
-          sum += block;
+  std::vector<float> weights(static_cast<size_t>(m.w->k()));
+  for (int64_t column = 0; column < (m.panel_end - m.panel_begin) * panel_width; ++column) {
+    m.w->read_row(m.panel_begin * panel_width + column, weights.data());
+    for (int64_t row = 0; row < m.rows; ++row) {
+      float& c = m.c[row * m.ldc + column];
+      float sum = 0;
+      if (m.accumulate) sum = c;
+      for (int64_t begin = m.k_begin; begin < m.k_end; begin = block_end(begin, m.k_end)) {
+        float block = 0;
+        for (int64_t k = begin; k < block_end(begin, m.k_end); ++k) {
+          block += activation(m, row, k) * weights[static_cast<size_t>(k)];
         }
-        c = sum;
+        sum += block;
       }
+      c = sum;
     }
   }
 }
 
 }  // namespace
 
-void matmul_f32(const Matmul& m) { matmul<activation_f32, weight_f32>(m); }
-void matmul_bf16(const Matmul& m) { matmul<activation_bf16, weight_bf16>(m); }
+void matmul_f32(const Matmul& m) { matmul<activation_f32>(m); }
+void matmul_bf16(const Matmul& m) { matmul<activation_bf16>(m); }
 
 }  // namespace moxie::kernels::reference

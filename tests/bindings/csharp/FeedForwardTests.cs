@@ -126,6 +126,34 @@ public class FeedForwardTests
     }
 
     [Fact]
+    public void CompactWeightsGiveTheBitsOfPlainOnes()
+    {
+        Compare(storage => Shared.Runtime.CreateFeedForward(new FeedForwardDescription
+        {
+            Hidden = Hidden,
+            Ffn = TinyLayer.Ffn,
+            Weights = WeightPrecision.BFloat16,
+            Storage = storage,
+            Experts = [new ExpertWeights(layer.Gate.Matrix, layer.Up.Matrix, layer.Down.Matrix)],
+        }));
+        Compare(storage => Shared.Runtime.OpenFeedForward(Shared.ModelFolder("tiny-llama"), 2,
+            new LoadOptions { Weights = WeightPrecision.BFloat16, Storage = storage }));
+
+        static void Compare(Func<WeightStorage, FeedForward> made)
+        {
+            using FeedForward plain = made(WeightStorage.Plain), compact = made(WeightStorage.Compact);
+            Assert.Equal(0, plain.Info.CompactBytes);
+            Assert.InRange(compact.Info.CompactBytes, 1, compact.Info.WeightBytes);
+            Assert.InRange(compact.Info.WeightBytes, 1, plain.Info.WeightBytes - 1);
+            float[] input = Shared.Random(3 * plain.Info.Hidden, 1, 13), expected = new float[input.Length],
+                actual = new float[input.Length];
+            plain.Run(input, expected, [new RowRange(null, 0, 3)]);
+            compact.Run(input, actual, [new RowRange(null, 0, 3)]);
+            Shared.SameBits(expected, actual, "compact");
+        }
+    }
+
+    [Fact]
     public void OneLayerOfACheckpointRunsUnderAdaptersFromFiles()
     {
         using var feedForward = Shared.Runtime.OpenFeedForward(Shared.ModelFolder("tiny-llama"), 2, Shared.Float32);

@@ -63,6 +63,7 @@ public partial class SurfaceTests
     [InlineData(typeof(FeedForwardKind), "mox_feed_forward_kind")]
     [InlineData(typeof(RouterKind), "mox_router_kind")]
     [InlineData(typeof(WeightPrecision), "mox_weights")]
+    [InlineData(typeof(WeightStorage), "mox_storage")]
     [InlineData(typeof(PackedCacheMode), "mox_packed_cache")]
     [InlineData(typeof(AdapterKind), "mox_adapter_kind")]
     [InlineData(typeof(Projection), "mox_projection")]

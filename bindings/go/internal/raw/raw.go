@@ -214,6 +214,8 @@ typedef long long swig_type_184;
 typedef long long swig_type_185;
 typedef long long swig_type_186;
 typedef long long swig_type_187;
+typedef long long swig_type_188;
+typedef long long swig_type_189;
 extern void _wrap_Swig_free_raw_745f8b32ef19109e(uintptr_t arg1);
 extern uintptr_t _wrap_Swig_malloc_raw_745f8b32ef19109e(swig_intgo arg1);
 extern swig_type_1 _wrap_mox_matrix_size_raw_745f8b32ef19109e(void);
@@ -414,6 +416,9 @@ extern void _wrap_delete_mox_expert_weights_raw_745f8b32ef19109e(uintptr_t arg1)
 extern swig_intgo _wrap_MOX_WEIGHTS_AS_STORED_raw_745f8b32ef19109e(void);
 extern swig_intgo _wrap_MOX_WEIGHTS_F32_raw_745f8b32ef19109e(void);
 extern swig_intgo _wrap_MOX_WEIGHTS_BF16_raw_745f8b32ef19109e(void);
+extern swig_intgo _wrap_MOX_STORAGE_AUTO_raw_745f8b32ef19109e(void);
+extern swig_intgo _wrap_MOX_STORAGE_PLAIN_raw_745f8b32ef19109e(void);
+extern swig_intgo _wrap_MOX_STORAGE_COMPACT_raw_745f8b32ef19109e(void);
 extern void _wrap_mox_feed_forward_description_struct_size_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_60 arg2);
 extern swig_type_61 _wrap_mox_feed_forward_description_struct_size_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_feed_forward_description_kind_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_intgo arg2);
@@ -434,6 +439,8 @@ extern void _wrap_mox_feed_forward_description_top_k_set_raw_745f8b32ef19109e(ui
 extern int _wrap_mox_feed_forward_description_top_k_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_feed_forward_description_weights_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_intgo arg2);
 extern swig_intgo _wrap_mox_feed_forward_description_weights_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_feed_forward_description_storage_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_intgo arg2);
+extern swig_intgo _wrap_mox_feed_forward_description_storage_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern uintptr_t _wrap_new_mox_feed_forward_description_raw_745f8b32ef19109e(void);
 extern void _wrap_delete_mox_feed_forward_description_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_feed_forward_description_init_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_66 arg2);
@@ -451,6 +458,8 @@ extern void _wrap_mox_load_options_packed_cache_set_raw_745f8b32ef19109e(uintptr
 extern swig_intgo _wrap_mox_load_options_packed_cache_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_load_options_map_packed_cache_set_raw_745f8b32ef19109e(uintptr_t arg1, int arg2);
 extern int _wrap_mox_load_options_map_packed_cache_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_load_options_storage_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_intgo arg2);
+extern swig_intgo _wrap_mox_load_options_storage_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern uintptr_t _wrap_new_mox_load_options_raw_745f8b32ef19109e(void);
 extern void _wrap_delete_mox_load_options_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_load_options_init_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_69 arg2);
@@ -473,88 +482,90 @@ extern void _wrap_mox_feed_forward_info_weights_set_raw_745f8b32ef19109e(uintptr
 extern swig_intgo _wrap_mox_feed_forward_info_weights_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_feed_forward_info_weight_bytes_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_76 arg2);
 extern swig_type_77 _wrap_mox_feed_forward_info_weight_bytes_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_feed_forward_info_compact_bytes_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_78 arg2);
+extern swig_type_79 _wrap_mox_feed_forward_info_compact_bytes_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern uintptr_t _wrap_new_mox_feed_forward_info_raw_745f8b32ef19109e(void);
 extern void _wrap_delete_mox_feed_forward_info_raw_745f8b32ef19109e(uintptr_t arg1);
 extern swig_intgo _wrap_mox_feed_forward_describe_raw_745f8b32ef19109e(uintptr_t arg1, uintptr_t arg2, uintptr_t arg3);
 extern void _wrap_mox_feed_forward_free_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_range_adapter_set_raw_745f8b32ef19109e(uintptr_t arg1, uintptr_t arg2);
 extern uintptr_t _wrap_mox_range_adapter_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_range_begin_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_78 arg2);
-extern swig_type_79 _wrap_mox_range_begin_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_range_end_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_80 arg2);
-extern swig_type_81 _wrap_mox_range_end_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_range_begin_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_80 arg2);
+extern swig_type_81 _wrap_mox_range_begin_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_range_end_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_82 arg2);
+extern swig_type_83 _wrap_mox_range_end_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern uintptr_t _wrap_new_mox_range_raw_745f8b32ef19109e(void);
 extern void _wrap_delete_mox_range_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_batch_struct_size_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_82 arg2);
-extern swig_type_83 _wrap_mox_batch_struct_size_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_batch_rows_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_84 arg2);
-extern swig_type_85 _wrap_mox_batch_rows_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_batch_struct_size_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_84 arg2);
+extern swig_type_85 _wrap_mox_batch_struct_size_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_batch_rows_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_86 arg2);
+extern swig_type_87 _wrap_mox_batch_rows_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_batch_input_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_voidp arg2);
 extern swig_voidp _wrap_mox_batch_input_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_batch_input_dtype_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_intgo arg2);
 extern swig_intgo _wrap_mox_batch_input_dtype_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_batch_input_stride_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_86 arg2);
-extern swig_type_87 _wrap_mox_batch_input_stride_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_batch_input_stride_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_88 arg2);
+extern swig_type_89 _wrap_mox_batch_input_stride_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_batch_output_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_voidp arg2);
 extern swig_voidp _wrap_mox_batch_output_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_batch_output_dtype_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_intgo arg2);
 extern swig_intgo _wrap_mox_batch_output_dtype_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_batch_output_stride_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_88 arg2);
-extern swig_type_89 _wrap_mox_batch_output_stride_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_batch_output_stride_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_90 arg2);
+extern swig_type_91 _wrap_mox_batch_output_stride_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_batch_ranges_set_raw_745f8b32ef19109e(uintptr_t arg1, uintptr_t arg2);
 extern uintptr_t _wrap_mox_batch_ranges_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_batch_range_count_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_90 arg2);
-extern swig_type_91 _wrap_mox_batch_range_count_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_batch_range_count_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_92 arg2);
+extern swig_type_93 _wrap_mox_batch_range_count_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_batch_sequence_begins_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_voidp arg2);
 extern swig_voidp _wrap_mox_batch_sequence_begins_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_batch_sequence_count_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_92 arg2);
-extern swig_type_93 _wrap_mox_batch_sequence_count_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_batch_sequence_count_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_94 arg2);
+extern swig_type_95 _wrap_mox_batch_sequence_count_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern uintptr_t _wrap_new_mox_batch_raw_745f8b32ef19109e(void);
 extern void _wrap_delete_mox_batch_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_batch_init_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_94 arg2);
+extern void _wrap_mox_batch_init_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_96 arg2);
 extern swig_intgo _wrap_mox_feed_forward_run_raw_745f8b32ef19109e(uintptr_t arg1, uintptr_t arg2, uintptr_t arg3, swig_voidp arg4, uintptr_t arg5);
 extern swig_intgo _wrap_mox_feed_forward_route_raw_745f8b32ef19109e(uintptr_t arg1, uintptr_t arg2, swig_voidp arg3, uintptr_t arg4);
-extern void _wrap_mox_sequence_options_struct_size_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_95 arg2);
-extern swig_type_96 _wrap_mox_sequence_options_struct_size_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_sequence_options_first_position_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_97 arg2);
-extern swig_type_98 _wrap_mox_sequence_options_first_position_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_sequence_options_struct_size_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_97 arg2);
+extern swig_type_98 _wrap_mox_sequence_options_struct_size_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_sequence_options_first_position_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_99 arg2);
+extern swig_type_100 _wrap_mox_sequence_options_first_position_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_sequence_options_kv_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_intgo arg2);
 extern swig_intgo _wrap_mox_sequence_options_kv_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern uintptr_t _wrap_new_mox_sequence_options_raw_745f8b32ef19109e(void);
 extern void _wrap_delete_mox_sequence_options_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_sequence_options_init_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_99 arg2);
+extern void _wrap_mox_sequence_options_init_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_101 arg2);
 extern swig_intgo _wrap_mox_sequence_create_raw_745f8b32ef19109e(uintptr_t arg1, uintptr_t arg2, swig_voidp arg3, uintptr_t arg4);
 extern swig_intgo _wrap_mox_sequence_create_for_block_raw_745f8b32ef19109e(uintptr_t arg1, uintptr_t arg2, swig_voidp arg3, uintptr_t arg4);
 extern swig_intgo _wrap_mox_sequence_fork_raw_745f8b32ef19109e(uintptr_t arg1, swig_voidp arg2, uintptr_t arg3);
-extern swig_intgo _wrap_mox_sequence_truncate_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_100 arg2, uintptr_t arg3);
-extern void _wrap_mox_sequence_info_struct_size_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_101 arg2);
-extern swig_type_102 _wrap_mox_sequence_info_struct_size_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_sequence_info_length_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_103 arg2);
-extern swig_type_104 _wrap_mox_sequence_info_length_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_sequence_info_first_position_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_105 arg2);
-extern swig_type_106 _wrap_mox_sequence_info_first_position_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern swig_intgo _wrap_mox_sequence_truncate_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_102 arg2, uintptr_t arg3);
+extern void _wrap_mox_sequence_info_struct_size_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_103 arg2);
+extern swig_type_104 _wrap_mox_sequence_info_struct_size_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_sequence_info_length_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_105 arg2);
+extern swig_type_106 _wrap_mox_sequence_info_length_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_sequence_info_first_position_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_107 arg2);
+extern swig_type_108 _wrap_mox_sequence_info_first_position_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_sequence_info_kv_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_intgo arg2);
 extern swig_intgo _wrap_mox_sequence_info_kv_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_sequence_info_kv_bytes_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_107 arg2);
-extern swig_type_108 _wrap_mox_sequence_info_kv_bytes_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_sequence_info_kv_bytes_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_109 arg2);
+extern swig_type_110 _wrap_mox_sequence_info_kv_bytes_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern uintptr_t _wrap_new_mox_sequence_info_raw_745f8b32ef19109e(void);
 extern void _wrap_delete_mox_sequence_info_raw_745f8b32ef19109e(uintptr_t arg1);
 extern swig_intgo _wrap_mox_sequence_describe_raw_745f8b32ef19109e(uintptr_t arg1, uintptr_t arg2, uintptr_t arg3);
-extern swig_type_109 _wrap_mox_sequence_length_raw_745f8b32ef19109e(uintptr_t arg1);
+extern swig_type_111 _wrap_mox_sequence_length_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_sequence_free_raw_745f8b32ef19109e(uintptr_t arg1);
 extern swig_intgo _wrap_mox_model_open_raw_745f8b32ef19109e(uintptr_t arg1, swig_voidp arg2, uintptr_t arg3, swig_voidp arg4, uintptr_t arg5);
 extern void _wrap_mox_model_free_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_model_info_struct_size_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_110 arg2);
-extern swig_type_111 _wrap_mox_model_info_struct_size_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_model_info_struct_size_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_112 arg2);
+extern swig_type_113 _wrap_mox_model_info_struct_size_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern swig_voidp _wrap_mox_model_info_family_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_model_info_hidden_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_112 arg2);
-extern swig_type_113 _wrap_mox_model_info_hidden_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_model_info_ffn_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_114 arg2);
-extern swig_type_115 _wrap_mox_model_info_ffn_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_model_info_vocabulary_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_116 arg2);
-extern swig_type_117 _wrap_mox_model_info_vocabulary_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_model_info_max_positions_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_118 arg2);
-extern swig_type_119 _wrap_mox_model_info_max_positions_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_model_info_hidden_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_114 arg2);
+extern swig_type_115 _wrap_mox_model_info_hidden_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_model_info_ffn_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_116 arg2);
+extern swig_type_117 _wrap_mox_model_info_ffn_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_model_info_vocabulary_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_118 arg2);
+extern swig_type_119 _wrap_mox_model_info_vocabulary_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_model_info_max_positions_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_120 arg2);
+extern swig_type_121 _wrap_mox_model_info_max_positions_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_model_info_layers_set_raw_745f8b32ef19109e(uintptr_t arg1, int arg2);
 extern int _wrap_mox_model_info_layers_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_model_info_heads_set_raw_745f8b32ef19109e(uintptr_t arg1, int arg2);
@@ -567,10 +578,10 @@ extern void _wrap_mox_model_info_experts_set_raw_745f8b32ef19109e(uintptr_t arg1
 extern int _wrap_mox_model_info_experts_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_model_info_top_k_set_raw_745f8b32ef19109e(uintptr_t arg1, int arg2);
 extern int _wrap_mox_model_info_top_k_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_model_info_parameters_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_120 arg2);
-extern swig_type_121 _wrap_mox_model_info_parameters_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_model_info_weight_bytes_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_122 arg2);
-extern swig_type_123 _wrap_mox_model_info_weight_bytes_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_model_info_parameters_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_122 arg2);
+extern swig_type_123 _wrap_mox_model_info_parameters_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_model_info_weight_bytes_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_124 arg2);
+extern swig_type_125 _wrap_mox_model_info_weight_bytes_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_model_info_weights_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_intgo arg2);
 extern swig_intgo _wrap_mox_model_info_weights_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_model_info_bos_token_set_raw_745f8b32ef19109e(uintptr_t arg1, int arg2);
@@ -586,20 +597,20 @@ extern void _wrap_mox_step_adapter_set_raw_745f8b32ef19109e(uintptr_t arg1, uint
 extern uintptr_t _wrap_mox_step_adapter_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_step_tokens_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_voidp arg2);
 extern swig_voidp _wrap_mox_step_tokens_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_step_token_count_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_124 arg2);
-extern swig_type_125 _wrap_mox_step_token_count_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_step_token_count_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_126 arg2);
+extern swig_type_127 _wrap_mox_step_token_count_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_step_logits_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_voidp arg2);
 extern swig_voidp _wrap_mox_step_logits_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_step_logits_rows_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_126 arg2);
-extern swig_type_127 _wrap_mox_step_logits_rows_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_step_logits_stride_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_128 arg2);
-extern swig_type_129 _wrap_mox_step_logits_stride_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_step_logits_rows_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_128 arg2);
+extern swig_type_129 _wrap_mox_step_logits_rows_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_step_logits_stride_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_130 arg2);
+extern swig_type_131 _wrap_mox_step_logits_stride_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern uintptr_t _wrap_new_mox_step_raw_745f8b32ef19109e(void);
 extern void _wrap_delete_mox_step_raw_745f8b32ef19109e(uintptr_t arg1);
-extern swig_intgo _wrap_mox_model_step_raw_745f8b32ef19109e(uintptr_t arg1, uintptr_t arg2, swig_type_130 arg3, swig_voidp arg4, uintptr_t arg5);
+extern swig_intgo _wrap_mox_model_step_raw_745f8b32ef19109e(uintptr_t arg1, uintptr_t arg2, swig_type_132 arg3, swig_voidp arg4, uintptr_t arg5);
 extern swig_intgo _wrap_mox_block_open_raw_745f8b32ef19109e(uintptr_t arg1, swig_voidp arg2, int arg3, uintptr_t arg4, swig_voidp arg5, uintptr_t arg6);
 extern void _wrap_mox_block_free_raw_745f8b32ef19109e(uintptr_t arg1);
-extern swig_type_131 _wrap_mox_block_hidden_raw_745f8b32ef19109e(uintptr_t arg1);
+extern swig_type_133 _wrap_mox_block_hidden_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_block_step_sequence_set_raw_745f8b32ef19109e(uintptr_t arg1, uintptr_t arg2);
 extern uintptr_t _wrap_mox_block_step_sequence_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_block_step_adapter_set_raw_745f8b32ef19109e(uintptr_t arg1, uintptr_t arg2);
@@ -610,33 +621,33 @@ extern void _wrap_mox_block_step_output_set_raw_745f8b32ef19109e(uintptr_t arg1,
 extern swig_voidp _wrap_mox_block_step_output_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_block_step_after_attention_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_voidp arg2);
 extern swig_voidp _wrap_mox_block_step_after_attention_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_block_step_rows_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_132 arg2);
-extern swig_type_133 _wrap_mox_block_step_rows_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_block_step_stride_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_134 arg2);
-extern swig_type_135 _wrap_mox_block_step_stride_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_block_step_rows_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_134 arg2);
+extern swig_type_135 _wrap_mox_block_step_rows_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_block_step_stride_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_136 arg2);
+extern swig_type_137 _wrap_mox_block_step_stride_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_block_step_dtype_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_intgo arg2);
 extern swig_intgo _wrap_mox_block_step_dtype_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern uintptr_t _wrap_new_mox_block_step_raw_745f8b32ef19109e(void);
 extern void _wrap_delete_mox_block_step_raw_745f8b32ef19109e(uintptr_t arg1);
-extern swig_intgo _wrap_mox_block_run_raw_745f8b32ef19109e(uintptr_t arg1, uintptr_t arg2, swig_type_136 arg3, swig_voidp arg4, uintptr_t arg5);
-extern void _wrap_mox_sampler_options_struct_size_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_137 arg2);
-extern swig_type_138 _wrap_mox_sampler_options_struct_size_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern swig_intgo _wrap_mox_block_run_raw_745f8b32ef19109e(uintptr_t arg1, uintptr_t arg2, swig_type_138 arg3, swig_voidp arg4, uintptr_t arg5);
+extern void _wrap_mox_sampler_options_struct_size_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_139 arg2);
+extern swig_type_140 _wrap_mox_sampler_options_struct_size_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_sampler_options_temperature_set_raw_745f8b32ef19109e(uintptr_t arg1, float arg2);
 extern float _wrap_mox_sampler_options_temperature_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_sampler_options_top_k_set_raw_745f8b32ef19109e(uintptr_t arg1, int arg2);
 extern int _wrap_mox_sampler_options_top_k_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_sampler_options_top_p_set_raw_745f8b32ef19109e(uintptr_t arg1, float arg2);
 extern float _wrap_mox_sampler_options_top_p_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_sampler_options_seed_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_139 arg2);
-extern swig_type_140 _wrap_mox_sampler_options_seed_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_sampler_options_seed_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_141 arg2);
+extern swig_type_142 _wrap_mox_sampler_options_seed_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern uintptr_t _wrap_new_mox_sampler_options_raw_745f8b32ef19109e(void);
 extern void _wrap_delete_mox_sampler_options_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_sampler_options_init_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_141 arg2);
+extern void _wrap_mox_sampler_options_init_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_143 arg2);
 extern swig_intgo _wrap_mox_sampler_create_raw_745f8b32ef19109e(uintptr_t arg1, swig_voidp arg2, uintptr_t arg3);
-extern swig_intgo _wrap_mox_sampler_next_raw_745f8b32ef19109e(uintptr_t arg1, swig_voidp arg2, swig_type_142 arg3, swig_voidp arg4, uintptr_t arg5);
+extern swig_intgo _wrap_mox_sampler_next_raw_745f8b32ef19109e(uintptr_t arg1, swig_voidp arg2, swig_type_144 arg3, swig_voidp arg4, uintptr_t arg5);
 extern void _wrap_mox_sampler_free_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_router_loss_options_struct_size_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_143 arg2);
-extern swig_type_144 _wrap_mox_router_loss_options_struct_size_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_router_loss_options_struct_size_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_145 arg2);
+extern swig_type_146 _wrap_mox_router_loss_options_struct_size_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_router_loss_options_kind_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_intgo arg2);
 extern swig_intgo _wrap_mox_router_loss_options_kind_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_router_loss_options_experts_set_raw_745f8b32ef19109e(uintptr_t arg1, int arg2);
@@ -647,23 +658,23 @@ extern void _wrap_mox_router_loss_options_top_p_set_raw_745f8b32ef19109e(uintptr
 extern float _wrap_mox_router_loss_options_top_p_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_router_loss_options_temperature_set_raw_745f8b32ef19109e(uintptr_t arg1, float arg2);
 extern float _wrap_mox_router_loss_options_temperature_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_router_loss_options_capacity_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_145 arg2);
-extern swig_type_146 _wrap_mox_router_loss_options_capacity_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_router_loss_options_capacity_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_147 arg2);
+extern swig_type_148 _wrap_mox_router_loss_options_capacity_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_router_loss_options_balance_coefficient_set_raw_745f8b32ef19109e(uintptr_t arg1, double arg2);
 extern double _wrap_mox_router_loss_options_balance_coefficient_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_router_loss_options_z_coefficient_set_raw_745f8b32ef19109e(uintptr_t arg1, double arg2);
 extern double _wrap_mox_router_loss_options_z_coefficient_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_router_loss_options_layers_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_147 arg2);
-extern swig_type_148 _wrap_mox_router_loss_options_layers_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_router_loss_options_sequences_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_149 arg2);
-extern swig_type_150 _wrap_mox_router_loss_options_sequences_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_router_loss_options_layers_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_149 arg2);
+extern swig_type_150 _wrap_mox_router_loss_options_layers_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_router_loss_options_sequences_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_151 arg2);
+extern swig_type_152 _wrap_mox_router_loss_options_sequences_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_router_loss_options_mask_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_voidp arg2);
 extern swig_voidp _wrap_mox_router_loss_options_mask_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern uintptr_t _wrap_new_mox_router_loss_options_raw_745f8b32ef19109e(void);
 extern void _wrap_delete_mox_router_loss_options_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_router_loss_options_init_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_151 arg2);
-extern swig_intgo _wrap_mox_router_loss_raw_745f8b32ef19109e(uintptr_t arg1, swig_voidp arg2, swig_type_152 arg3, swig_voidp arg4, uintptr_t arg5);
-extern swig_intgo _wrap_mox_router_profile_raw_745f8b32ef19109e(uintptr_t arg1, swig_voidp arg2, swig_type_153 arg3, swig_voidp arg4, uintptr_t arg5);
+extern void _wrap_mox_router_loss_options_init_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_153 arg2);
+extern swig_intgo _wrap_mox_router_loss_raw_745f8b32ef19109e(uintptr_t arg1, swig_voidp arg2, swig_type_154 arg3, swig_voidp arg4, uintptr_t arg5);
+extern swig_intgo _wrap_mox_router_profile_raw_745f8b32ef19109e(uintptr_t arg1, swig_voidp arg2, swig_type_155 arg3, swig_voidp arg4, uintptr_t arg5);
 extern swig_intgo _wrap_mox_adapter_open_raw_745f8b32ef19109e(uintptr_t arg1, swig_voidp arg2, swig_voidp arg3, uintptr_t arg4);
 extern swig_intgo _wrap_mox_adapter_open_for_block_raw_745f8b32ef19109e(uintptr_t arg1, swig_voidp arg2, swig_voidp arg3, uintptr_t arg4);
 extern swig_intgo _wrap_mox_adapter_open_for_feed_forward_raw_745f8b32ef19109e(uintptr_t arg1, swig_voidp arg2, int arg3, swig_voidp arg4, uintptr_t arg5);
@@ -691,14 +702,14 @@ extern void _wrap_mox_adapter_projection_projection_set_raw_745f8b32ef19109e(uin
 extern swig_intgo _wrap_mox_adapter_projection_projection_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_adapter_projection_factors_set_raw_745f8b32ef19109e(uintptr_t arg1, uintptr_t arg2);
 extern uintptr_t _wrap_mox_adapter_projection_factors_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_adapter_projection_factor_count_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_154 arg2);
-extern swig_type_155 _wrap_mox_adapter_projection_factor_count_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_adapter_projection_factor_count_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_156 arg2);
+extern swig_type_157 _wrap_mox_adapter_projection_factor_count_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_adapter_projection_router_set_raw_745f8b32ef19109e(uintptr_t arg1, uintptr_t arg2);
 extern uintptr_t _wrap_mox_adapter_projection_router_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern uintptr_t _wrap_new_mox_adapter_projection_raw_745f8b32ef19109e(void);
 extern void _wrap_delete_mox_adapter_projection_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_adapter_description_struct_size_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_156 arg2);
-extern swig_type_157 _wrap_mox_adapter_description_struct_size_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_adapter_description_struct_size_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_158 arg2);
+extern swig_type_159 _wrap_mox_adapter_description_struct_size_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_adapter_description_kind_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_intgo arg2);
 extern swig_intgo _wrap_mox_adapter_description_kind_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_adapter_description_experts_set_raw_745f8b32ef19109e(uintptr_t arg1, int arg2);
@@ -709,22 +720,22 @@ extern void _wrap_mox_adapter_description_top_p_set_raw_745f8b32ef19109e(uintptr
 extern float _wrap_mox_adapter_description_top_p_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_adapter_description_temperature_set_raw_745f8b32ef19109e(uintptr_t arg1, float arg2);
 extern float _wrap_mox_adapter_description_temperature_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_adapter_description_capacity_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_158 arg2);
-extern swig_type_159 _wrap_mox_adapter_description_capacity_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_adapter_description_capacity_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_160 arg2);
+extern swig_type_161 _wrap_mox_adapter_description_capacity_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_adapter_description_activation_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_intgo arg2);
 extern swig_intgo _wrap_mox_adapter_description_activation_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_adapter_description_router_set_raw_745f8b32ef19109e(uintptr_t arg1, uintptr_t arg2);
 extern uintptr_t _wrap_mox_adapter_description_router_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_adapter_description_projections_set_raw_745f8b32ef19109e(uintptr_t arg1, uintptr_t arg2);
 extern uintptr_t _wrap_mox_adapter_description_projections_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_adapter_description_projection_count_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_160 arg2);
-extern swig_type_161 _wrap_mox_adapter_description_projection_count_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_adapter_description_projection_count_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_162 arg2);
+extern swig_type_163 _wrap_mox_adapter_description_projection_count_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern uintptr_t _wrap_new_mox_adapter_description_raw_745f8b32ef19109e(void);
 extern void _wrap_delete_mox_adapter_description_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_adapter_description_init_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_162 arg2);
+extern void _wrap_mox_adapter_description_init_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_164 arg2);
 extern swig_intgo _wrap_mox_adapter_create_raw_745f8b32ef19109e(uintptr_t arg1, uintptr_t arg2, swig_voidp arg3, uintptr_t arg4);
-extern void _wrap_mox_adapter_info_struct_size_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_163 arg2);
-extern swig_type_164 _wrap_mox_adapter_info_struct_size_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_adapter_info_struct_size_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_165 arg2);
+extern swig_type_166 _wrap_mox_adapter_info_struct_size_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_adapter_info_kind_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_intgo arg2);
 extern swig_intgo _wrap_mox_adapter_info_kind_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_adapter_info_experts_set_raw_745f8b32ef19109e(uintptr_t arg1, int arg2);
@@ -735,10 +746,10 @@ extern void _wrap_mox_adapter_info_rank_set_raw_745f8b32ef19109e(uintptr_t arg1,
 extern int _wrap_mox_adapter_info_rank_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_adapter_info_dora_set_raw_745f8b32ef19109e(uintptr_t arg1, int arg2);
 extern int _wrap_mox_adapter_info_dora_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_adapter_info_parameters_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_165 arg2);
-extern swig_type_166 _wrap_mox_adapter_info_parameters_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_adapter_info_bytes_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_167 arg2);
-extern swig_type_168 _wrap_mox_adapter_info_bytes_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_adapter_info_parameters_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_167 arg2);
+extern swig_type_168 _wrap_mox_adapter_info_parameters_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_adapter_info_bytes_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_169 arg2);
+extern swig_type_170 _wrap_mox_adapter_info_bytes_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern swig_voidp _wrap_mox_adapter_info_name_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern uintptr_t _wrap_new_mox_adapter_info_raw_745f8b32ef19109e(void);
 extern void _wrap_delete_mox_adapter_info_raw_745f8b32ef19109e(uintptr_t arg1);
@@ -749,30 +760,30 @@ extern void _wrap_mox_adapter_release_raw_745f8b32ef19109e(uintptr_t arg1);
 extern swig_intgo _wrap_MOX_FILE_TENSORS_raw_745f8b32ef19109e(void);
 extern swig_intgo _wrap_MOX_FILE_CHECKPOINT_raw_745f8b32ef19109e(void);
 extern swig_intgo _wrap_MOX_FILE_ADAPTER_raw_745f8b32ef19109e(void);
-extern void _wrap_mox_file_info_struct_size_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_169 arg2);
-extern swig_type_170 _wrap_mox_file_info_struct_size_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_file_info_struct_size_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_171 arg2);
+extern swig_type_172 _wrap_mox_file_info_struct_size_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_file_info_kind_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_intgo arg2);
 extern swig_intgo _wrap_mox_file_info_kind_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern swig_voidp _wrap_mox_file_info_family_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern swig_voidp _wrap_mox_file_info_format_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_file_info_tensors_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_171 arg2);
-extern swig_type_172 _wrap_mox_file_info_tensors_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_file_info_parameters_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_173 arg2);
-extern swig_type_174 _wrap_mox_file_info_parameters_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_file_info_bytes_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_175 arg2);
-extern swig_type_176 _wrap_mox_file_info_bytes_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_file_info_problems_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_177 arg2);
-extern swig_type_178 _wrap_mox_file_info_problems_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_file_info_tensors_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_173 arg2);
+extern swig_type_174 _wrap_mox_file_info_tensors_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_file_info_parameters_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_175 arg2);
+extern swig_type_176 _wrap_mox_file_info_parameters_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_file_info_bytes_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_177 arg2);
+extern swig_type_178 _wrap_mox_file_info_bytes_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_file_info_problems_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_179 arg2);
+extern swig_type_180 _wrap_mox_file_info_problems_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern uintptr_t _wrap_new_mox_file_info_raw_745f8b32ef19109e(void);
 extern void _wrap_delete_mox_file_info_raw_745f8b32ef19109e(uintptr_t arg1);
 extern swig_intgo _wrap_mox_file_open_raw_745f8b32ef19109e(swig_voidp arg1, swig_voidp arg2, uintptr_t arg3);
 extern void _wrap_mox_file_free_raw_745f8b32ef19109e(uintptr_t arg1);
 extern swig_intgo _wrap_mox_file_describe_raw_745f8b32ef19109e(uintptr_t arg1, uintptr_t arg2, uintptr_t arg3);
-extern swig_intgo _wrap_mox_file_problem_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_179 arg2, swig_voidp arg3, uintptr_t arg4);
-extern swig_intgo _wrap_mox_file_setting_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_180 arg2, swig_voidp arg3, swig_voidp arg4, uintptr_t arg5);
+extern swig_intgo _wrap_mox_file_problem_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_181 arg2, swig_voidp arg3, uintptr_t arg4);
+extern swig_intgo _wrap_mox_file_setting_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_182 arg2, swig_voidp arg3, swig_voidp arg4, uintptr_t arg5);
 extern swig_intgo _wrap_MOX_MAX_DIMENSIONS_raw_745f8b32ef19109e(void);
-extern void _wrap_mox_tensor_info_struct_size_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_181 arg2);
-extern swig_type_182 _wrap_mox_tensor_info_struct_size_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_tensor_info_struct_size_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_183 arg2);
+extern swig_type_184 _wrap_mox_tensor_info_struct_size_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern swig_voidp _wrap_mox_tensor_info_name_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern swig_voidp _wrap_mox_tensor_info_file_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern void _wrap_mox_tensor_info_dtype_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_intgo arg2);
@@ -780,13 +791,13 @@ extern swig_intgo _wrap_mox_tensor_info_dtype_get_raw_745f8b32ef19109e(uintptr_t
 extern void _wrap_mox_tensor_info_dimensions_set_raw_745f8b32ef19109e(uintptr_t arg1, int arg2);
 extern int _wrap_mox_tensor_info_dimensions_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern swig_voidp _wrap_mox_tensor_info_shape_get_raw_745f8b32ef19109e(uintptr_t arg1);
-extern void _wrap_mox_tensor_info_bytes_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_183 arg2);
-extern swig_type_184 _wrap_mox_tensor_info_bytes_get_raw_745f8b32ef19109e(uintptr_t arg1);
+extern void _wrap_mox_tensor_info_bytes_set_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_185 arg2);
+extern swig_type_186 _wrap_mox_tensor_info_bytes_get_raw_745f8b32ef19109e(uintptr_t arg1);
 extern uintptr_t _wrap_new_mox_tensor_info_raw_745f8b32ef19109e(void);
 extern void _wrap_delete_mox_tensor_info_raw_745f8b32ef19109e(uintptr_t arg1);
-extern swig_intgo _wrap_mox_file_tensor_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_185 arg2, uintptr_t arg3, uintptr_t arg4);
+extern swig_intgo _wrap_mox_file_tensor_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_187 arg2, uintptr_t arg3, uintptr_t arg4);
 extern swig_intgo _wrap_mox_file_find_tensor_raw_745f8b32ef19109e(uintptr_t arg1, swig_voidp arg2, swig_voidp arg3, uintptr_t arg4);
-extern swig_intgo _wrap_mox_file_read_tensor_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_186 arg2, swig_voidp arg3, swig_type_187 arg4, uintptr_t arg5);
+extern swig_intgo _wrap_mox_file_read_tensor_raw_745f8b32ef19109e(uintptr_t arg1, swig_type_188 arg2, swig_voidp arg3, swig_type_189 arg4, uintptr_t arg5);
 #undef intgo
 */
 import "C"
@@ -2480,6 +2491,32 @@ func _swig_getMOX_WEIGHTS_BF16() (_swig_ret Enum_SS_mox_weights) {
 
 var MOX_WEIGHTS_BF16 Enum_SS_mox_weights = _swig_getMOX_WEIGHTS_BF16()
 
+type Enum_SS_mox_storage int
+
+func _swig_getMOX_STORAGE_AUTO() (_swig_ret Enum_SS_mox_storage) {
+	var swig_r Enum_SS_mox_storage
+	swig_r = (Enum_SS_mox_storage)(C._wrap_MOX_STORAGE_AUTO_raw_745f8b32ef19109e())
+	return swig_r
+}
+
+var MOX_STORAGE_AUTO Enum_SS_mox_storage = _swig_getMOX_STORAGE_AUTO()
+
+func _swig_getMOX_STORAGE_PLAIN() (_swig_ret Enum_SS_mox_storage) {
+	var swig_r Enum_SS_mox_storage
+	swig_r = (Enum_SS_mox_storage)(C._wrap_MOX_STORAGE_PLAIN_raw_745f8b32ef19109e())
+	return swig_r
+}
+
+var MOX_STORAGE_PLAIN Enum_SS_mox_storage = _swig_getMOX_STORAGE_PLAIN()
+
+func _swig_getMOX_STORAGE_COMPACT() (_swig_ret Enum_SS_mox_storage) {
+	var swig_r Enum_SS_mox_storage
+	swig_r = (Enum_SS_mox_storage)(C._wrap_MOX_STORAGE_COMPACT_raw_745f8b32ef19109e())
+	return swig_r
+}
+
+var MOX_STORAGE_COMPACT Enum_SS_mox_storage = _swig_getMOX_STORAGE_COMPACT()
+
 type SwigcptrMox_feed_forward_description uintptr
 
 func (p SwigcptrMox_feed_forward_description) Swigcptr() uintptr {
@@ -2619,6 +2656,19 @@ func (arg1 SwigcptrMox_feed_forward_description) GetWeights() (_swig_ret Enum_SS
 	return swig_r
 }
 
+func (arg1 SwigcptrMox_feed_forward_description) SetStorage(arg2 Enum_SS_mox_storage) {
+	_swig_i_0 := arg1
+	_swig_i_1 := arg2
+	C._wrap_mox_feed_forward_description_storage_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_intgo(_swig_i_1))
+}
+
+func (arg1 SwigcptrMox_feed_forward_description) GetStorage() (_swig_ret Enum_SS_mox_storage) {
+	var swig_r Enum_SS_mox_storage
+	_swig_i_0 := arg1
+	swig_r = (Enum_SS_mox_storage)(C._wrap_mox_feed_forward_description_storage_get_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0)))
+	return swig_r
+}
+
 func NewMox_feed_forward_description() (_swig_ret Mox_feed_forward_description) {
 	var swig_r Mox_feed_forward_description
 	swig_r = (Mox_feed_forward_description)(SwigcptrMox_feed_forward_description(C._wrap_new_mox_feed_forward_description_raw_745f8b32ef19109e()))
@@ -2653,6 +2703,8 @@ type Mox_feed_forward_description interface {
 	GetTop_k() (_swig_ret int32)
 	SetWeights(arg2 Enum_SS_mox_weights)
 	GetWeights() (_swig_ret Enum_SS_mox_weights)
+	SetStorage(arg2 Enum_SS_mox_storage)
+	GetStorage() (_swig_ret Enum_SS_mox_storage)
 }
 
 func Mox_feed_forward_description_init(arg1 Mox_feed_forward_description, arg2 int64) {
@@ -2771,6 +2823,19 @@ func (arg1 SwigcptrMox_load_options) GetMap_packed_cache() (_swig_ret int32) {
 	return swig_r
 }
 
+func (arg1 SwigcptrMox_load_options) SetStorage(arg2 Enum_SS_mox_storage) {
+	_swig_i_0 := arg1
+	_swig_i_1 := arg2
+	C._wrap_mox_load_options_storage_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_intgo(_swig_i_1))
+}
+
+func (arg1 SwigcptrMox_load_options) GetStorage() (_swig_ret Enum_SS_mox_storage) {
+	var swig_r Enum_SS_mox_storage
+	_swig_i_0 := arg1
+	swig_r = (Enum_SS_mox_storage)(C._wrap_mox_load_options_storage_get_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0)))
+	return swig_r
+}
+
 func NewMox_load_options() (_swig_ret Mox_load_options) {
 	var swig_r Mox_load_options
 	swig_r = (Mox_load_options)(SwigcptrMox_load_options(C._wrap_new_mox_load_options_raw_745f8b32ef19109e()))
@@ -2795,6 +2860,8 @@ type Mox_load_options interface {
 	GetPacked_cache() (_swig_ret Enum_SS_mox_packed_cache)
 	SetMap_packed_cache(arg2 int32)
 	GetMap_packed_cache() (_swig_ret int32)
+	SetStorage(arg2 Enum_SS_mox_storage)
+	GetStorage() (_swig_ret Enum_SS_mox_storage)
 }
 
 func Mox_load_options_init(arg1 Mox_load_options, arg2 int64) {
@@ -2942,6 +3009,19 @@ func (arg1 SwigcptrMox_feed_forward_info) GetWeight_bytes() (_swig_ret int64) {
 	return swig_r
 }
 
+func (arg1 SwigcptrMox_feed_forward_info) SetCompact_bytes(arg2 int64) {
+	_swig_i_0 := arg1
+	_swig_i_1 := arg2
+	C._wrap_mox_feed_forward_info_compact_bytes_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_78(_swig_i_1))
+}
+
+func (arg1 SwigcptrMox_feed_forward_info) GetCompact_bytes() (_swig_ret int64) {
+	var swig_r int64
+	_swig_i_0 := arg1
+	swig_r = (int64)(C._wrap_mox_feed_forward_info_compact_bytes_get_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0)))
+	return swig_r
+}
+
 func NewMox_feed_forward_info() (_swig_ret Mox_feed_forward_info) {
 	var swig_r Mox_feed_forward_info
 	swig_r = (Mox_feed_forward_info)(SwigcptrMox_feed_forward_info(C._wrap_new_mox_feed_forward_info_raw_745f8b32ef19109e()))
@@ -2974,6 +3054,8 @@ type Mox_feed_forward_info interface {
 	GetWeights() (_swig_ret Enum_SS_mox_dtype)
 	SetWeight_bytes(arg2 int64)
 	GetWeight_bytes() (_swig_ret int64)
+	SetCompact_bytes(arg2 int64)
+	GetCompact_bytes() (_swig_ret int64)
 }
 
 func Mox_feed_forward_describe(arg1 uintptr, arg2 Mox_feed_forward_info, arg3 Mox_error) (_swig_ret Enum_SS_mox_status) {
@@ -3015,7 +3097,7 @@ func (arg1 SwigcptrMox_range) GetAdapter() (_swig_ret uintptr) {
 func (arg1 SwigcptrMox_range) SetBegin(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_range_begin_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_78(_swig_i_1))
+	C._wrap_mox_range_begin_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_80(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_range) GetBegin() (_swig_ret int64) {
@@ -3028,7 +3110,7 @@ func (arg1 SwigcptrMox_range) GetBegin() (_swig_ret int64) {
 func (arg1 SwigcptrMox_range) SetEnd(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_range_end_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_80(_swig_i_1))
+	C._wrap_mox_range_end_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_82(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_range) GetEnd() (_swig_ret int64) {
@@ -3072,7 +3154,7 @@ func (p SwigcptrMox_batch) SwigIsMox_batch() {
 func (arg1 SwigcptrMox_batch) SetStruct_size(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_batch_struct_size_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_82(_swig_i_1))
+	C._wrap_mox_batch_struct_size_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_84(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_batch) GetStruct_size() (_swig_ret int64) {
@@ -3085,7 +3167,7 @@ func (arg1 SwigcptrMox_batch) GetStruct_size() (_swig_ret int64) {
 func (arg1 SwigcptrMox_batch) SetRows(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_batch_rows_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_84(_swig_i_1))
+	C._wrap_mox_batch_rows_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_86(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_batch) GetRows() (_swig_ret int64) {
@@ -3124,7 +3206,7 @@ func (arg1 SwigcptrMox_batch) GetInput_dtype() (_swig_ret Enum_SS_mox_dtype) {
 func (arg1 SwigcptrMox_batch) SetInput_stride(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_batch_input_stride_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_86(_swig_i_1))
+	C._wrap_mox_batch_input_stride_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_88(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_batch) GetInput_stride() (_swig_ret int64) {
@@ -3163,7 +3245,7 @@ func (arg1 SwigcptrMox_batch) GetOutput_dtype() (_swig_ret Enum_SS_mox_dtype) {
 func (arg1 SwigcptrMox_batch) SetOutput_stride(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_batch_output_stride_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_88(_swig_i_1))
+	C._wrap_mox_batch_output_stride_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_90(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_batch) GetOutput_stride() (_swig_ret int64) {
@@ -3189,7 +3271,7 @@ func (arg1 SwigcptrMox_batch) GetRanges() (_swig_ret Mox_range) {
 func (arg1 SwigcptrMox_batch) SetRange_count(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_batch_range_count_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_90(_swig_i_1))
+	C._wrap_mox_batch_range_count_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_92(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_batch) GetRange_count() (_swig_ret int64) {
@@ -3215,7 +3297,7 @@ func (arg1 SwigcptrMox_batch) GetSequence_begins() (_swig_ret unsafe.Pointer) {
 func (arg1 SwigcptrMox_batch) SetSequence_count(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_batch_sequence_count_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_92(_swig_i_1))
+	C._wrap_mox_batch_sequence_count_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_94(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_batch) GetSequence_count() (_swig_ret int64) {
@@ -3268,7 +3350,7 @@ type Mox_batch interface {
 func Mox_batch_init(arg1 Mox_batch, arg2 int64) {
 	_swig_i_0 := getSwigcptr(arg1)
 	_swig_i_1 := arg2
-	C._wrap_mox_batch_init_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_94(_swig_i_1))
+	C._wrap_mox_batch_init_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_96(_swig_i_1))
 }
 
 func Mox_feed_forward_run(arg1 uintptr, arg2 Mox_batch, arg3 uintptr, arg4 *uintptr, arg5 Mox_error) (_swig_ret Enum_SS_mox_status) {
@@ -3304,7 +3386,7 @@ func (p SwigcptrMox_sequence_options) SwigIsMox_sequence_options() {
 func (arg1 SwigcptrMox_sequence_options) SetStruct_size(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_sequence_options_struct_size_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_95(_swig_i_1))
+	C._wrap_mox_sequence_options_struct_size_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_97(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_sequence_options) GetStruct_size() (_swig_ret int64) {
@@ -3317,7 +3399,7 @@ func (arg1 SwigcptrMox_sequence_options) GetStruct_size() (_swig_ret int64) {
 func (arg1 SwigcptrMox_sequence_options) SetFirst_position(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_sequence_options_first_position_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_97(_swig_i_1))
+	C._wrap_mox_sequence_options_first_position_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_99(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_sequence_options) GetFirst_position() (_swig_ret int64) {
@@ -3365,7 +3447,7 @@ type Mox_sequence_options interface {
 func Mox_sequence_options_init(arg1 Mox_sequence_options, arg2 int64) {
 	_swig_i_0 := getSwigcptr(arg1)
 	_swig_i_1 := arg2
-	C._wrap_mox_sequence_options_init_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_99(_swig_i_1))
+	C._wrap_mox_sequence_options_init_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_101(_swig_i_1))
 }
 
 func Mox_sequence_create(arg1 uintptr, arg2 Mox_sequence_options, arg3 *uintptr, arg4 Mox_error) (_swig_ret Enum_SS_mox_status) {
@@ -3402,7 +3484,7 @@ func Mox_sequence_truncate(arg1 uintptr, arg2 int64, arg3 Mox_error) (_swig_ret 
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := getSwigcptr(arg3)
-	swig_r = (Enum_SS_mox_status)(C._wrap_mox_sequence_truncate_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_100(_swig_i_1), C.uintptr_t(_swig_i_2)))
+	swig_r = (Enum_SS_mox_status)(C._wrap_mox_sequence_truncate_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_102(_swig_i_1), C.uintptr_t(_swig_i_2)))
 	return swig_r
 }
 
@@ -3418,7 +3500,7 @@ func (p SwigcptrMox_sequence_info) SwigIsMox_sequence_info() {
 func (arg1 SwigcptrMox_sequence_info) SetStruct_size(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_sequence_info_struct_size_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_101(_swig_i_1))
+	C._wrap_mox_sequence_info_struct_size_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_103(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_sequence_info) GetStruct_size() (_swig_ret int64) {
@@ -3431,7 +3513,7 @@ func (arg1 SwigcptrMox_sequence_info) GetStruct_size() (_swig_ret int64) {
 func (arg1 SwigcptrMox_sequence_info) SetLength(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_sequence_info_length_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_103(_swig_i_1))
+	C._wrap_mox_sequence_info_length_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_105(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_sequence_info) GetLength() (_swig_ret int64) {
@@ -3444,7 +3526,7 @@ func (arg1 SwigcptrMox_sequence_info) GetLength() (_swig_ret int64) {
 func (arg1 SwigcptrMox_sequence_info) SetFirst_position(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_sequence_info_first_position_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_105(_swig_i_1))
+	C._wrap_mox_sequence_info_first_position_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_107(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_sequence_info) GetFirst_position() (_swig_ret int64) {
@@ -3470,7 +3552,7 @@ func (arg1 SwigcptrMox_sequence_info) GetKv() (_swig_ret Enum_SS_mox_dtype) {
 func (arg1 SwigcptrMox_sequence_info) SetKv_bytes(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_sequence_info_kv_bytes_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_107(_swig_i_1))
+	C._wrap_mox_sequence_info_kv_bytes_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_109(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_sequence_info) GetKv_bytes() (_swig_ret int64) {
@@ -3556,7 +3638,7 @@ func (p SwigcptrMox_model_info) SwigIsMox_model_info() {
 func (arg1 SwigcptrMox_model_info) SetStruct_size(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_model_info_struct_size_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_110(_swig_i_1))
+	C._wrap_mox_model_info_struct_size_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_112(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_model_info) GetStruct_size() (_swig_ret int64) {
@@ -3578,7 +3660,7 @@ func (arg1 SwigcptrMox_model_info) GetFamily() (_swig_ret string) {
 func (arg1 SwigcptrMox_model_info) SetHidden(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_model_info_hidden_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_112(_swig_i_1))
+	C._wrap_mox_model_info_hidden_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_114(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_model_info) GetHidden() (_swig_ret int64) {
@@ -3591,7 +3673,7 @@ func (arg1 SwigcptrMox_model_info) GetHidden() (_swig_ret int64) {
 func (arg1 SwigcptrMox_model_info) SetFfn(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_model_info_ffn_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_114(_swig_i_1))
+	C._wrap_mox_model_info_ffn_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_116(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_model_info) GetFfn() (_swig_ret int64) {
@@ -3604,7 +3686,7 @@ func (arg1 SwigcptrMox_model_info) GetFfn() (_swig_ret int64) {
 func (arg1 SwigcptrMox_model_info) SetVocabulary(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_model_info_vocabulary_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_116(_swig_i_1))
+	C._wrap_mox_model_info_vocabulary_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_118(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_model_info) GetVocabulary() (_swig_ret int64) {
@@ -3617,7 +3699,7 @@ func (arg1 SwigcptrMox_model_info) GetVocabulary() (_swig_ret int64) {
 func (arg1 SwigcptrMox_model_info) SetMax_positions(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_model_info_max_positions_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_118(_swig_i_1))
+	C._wrap_mox_model_info_max_positions_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_120(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_model_info) GetMax_positions() (_swig_ret int64) {
@@ -3708,7 +3790,7 @@ func (arg1 SwigcptrMox_model_info) GetTop_k() (_swig_ret int32) {
 func (arg1 SwigcptrMox_model_info) SetParameters(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_model_info_parameters_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_120(_swig_i_1))
+	C._wrap_mox_model_info_parameters_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_122(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_model_info) GetParameters() (_swig_ret int64) {
@@ -3721,7 +3803,7 @@ func (arg1 SwigcptrMox_model_info) GetParameters() (_swig_ret int64) {
 func (arg1 SwigcptrMox_model_info) SetWeight_bytes(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_model_info_weight_bytes_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_122(_swig_i_1))
+	C._wrap_mox_model_info_weight_bytes_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_124(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_model_info) GetWeight_bytes() (_swig_ret int64) {
@@ -3879,7 +3961,7 @@ func (arg1 SwigcptrMox_step) GetTokens() (_swig_ret unsafe.Pointer) {
 func (arg1 SwigcptrMox_step) SetToken_count(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_step_token_count_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_124(_swig_i_1))
+	C._wrap_mox_step_token_count_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_126(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_step) GetToken_count() (_swig_ret int64) {
@@ -3905,7 +3987,7 @@ func (arg1 SwigcptrMox_step) GetLogits() (_swig_ret unsafe.Pointer) {
 func (arg1 SwigcptrMox_step) SetLogits_rows(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_step_logits_rows_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_126(_swig_i_1))
+	C._wrap_mox_step_logits_rows_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_128(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_step) GetLogits_rows() (_swig_ret int64) {
@@ -3918,7 +4000,7 @@ func (arg1 SwigcptrMox_step) GetLogits_rows() (_swig_ret int64) {
 func (arg1 SwigcptrMox_step) SetLogits_stride(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_step_logits_stride_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_128(_swig_i_1))
+	C._wrap_mox_step_logits_stride_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_130(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_step) GetLogits_stride() (_swig_ret int64) {
@@ -3965,7 +4047,7 @@ func Mox_model_step(arg1 uintptr, arg2 Mox_step, arg3 int64, arg4 *uintptr, arg5
 	_swig_i_2 := arg3
 	_swig_i_3 := arg4
 	_swig_i_4 := getSwigcptr(arg5)
-	swig_r = (Enum_SS_mox_status)(C._wrap_mox_model_step_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.uintptr_t(_swig_i_1), C.swig_type_130(_swig_i_2), C.swig_voidp(_swig_i_3), C.uintptr_t(_swig_i_4)))
+	swig_r = (Enum_SS_mox_status)(C._wrap_mox_model_step_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.uintptr_t(_swig_i_1), C.swig_type_132(_swig_i_2), C.swig_voidp(_swig_i_3), C.uintptr_t(_swig_i_4)))
 	return swig_r
 }
 
@@ -4071,7 +4153,7 @@ func (arg1 SwigcptrMox_block_step) GetAfter_attention() (_swig_ret unsafe.Pointe
 func (arg1 SwigcptrMox_block_step) SetRows(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_block_step_rows_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_132(_swig_i_1))
+	C._wrap_mox_block_step_rows_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_134(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_block_step) GetRows() (_swig_ret int64) {
@@ -4084,7 +4166,7 @@ func (arg1 SwigcptrMox_block_step) GetRows() (_swig_ret int64) {
 func (arg1 SwigcptrMox_block_step) SetStride(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_block_step_stride_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_134(_swig_i_1))
+	C._wrap_mox_block_step_stride_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_136(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_block_step) GetStride() (_swig_ret int64) {
@@ -4146,7 +4228,7 @@ func Mox_block_run(arg1 uintptr, arg2 Mox_block_step, arg3 int64, arg4 *uintptr,
 	_swig_i_2 := arg3
 	_swig_i_3 := arg4
 	_swig_i_4 := getSwigcptr(arg5)
-	swig_r = (Enum_SS_mox_status)(C._wrap_mox_block_run_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.uintptr_t(_swig_i_1), C.swig_type_136(_swig_i_2), C.swig_voidp(_swig_i_3), C.uintptr_t(_swig_i_4)))
+	swig_r = (Enum_SS_mox_status)(C._wrap_mox_block_run_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.uintptr_t(_swig_i_1), C.swig_type_138(_swig_i_2), C.swig_voidp(_swig_i_3), C.uintptr_t(_swig_i_4)))
 	return swig_r
 }
 
@@ -4162,7 +4244,7 @@ func (p SwigcptrMox_sampler_options) SwigIsMox_sampler_options() {
 func (arg1 SwigcptrMox_sampler_options) SetStruct_size(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_sampler_options_struct_size_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_137(_swig_i_1))
+	C._wrap_mox_sampler_options_struct_size_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_139(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_sampler_options) GetStruct_size() (_swig_ret int64) {
@@ -4214,7 +4296,7 @@ func (arg1 SwigcptrMox_sampler_options) GetTop_p() (_swig_ret float32) {
 func (arg1 SwigcptrMox_sampler_options) SetSeed(arg2 uint64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_sampler_options_seed_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_139(_swig_i_1))
+	C._wrap_mox_sampler_options_seed_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_141(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_sampler_options) GetSeed() (_swig_ret uint64) {
@@ -4253,7 +4335,7 @@ type Mox_sampler_options interface {
 func Mox_sampler_options_init(arg1 Mox_sampler_options, arg2 int64) {
 	_swig_i_0 := getSwigcptr(arg1)
 	_swig_i_1 := arg2
-	C._wrap_mox_sampler_options_init_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_141(_swig_i_1))
+	C._wrap_mox_sampler_options_init_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_143(_swig_i_1))
 }
 
 func Mox_sampler_create(arg1 Mox_sampler_options, arg2 *uintptr, arg3 Mox_error) (_swig_ret Enum_SS_mox_status) {
@@ -4272,7 +4354,7 @@ func Mox_sampler_next(arg1 uintptr, arg2 unsafe.Pointer, arg3 int64, arg4 unsafe
 	_swig_i_2 := arg3
 	_swig_i_3 := arg4
 	_swig_i_4 := getSwigcptr(arg5)
-	swig_r = (Enum_SS_mox_status)(C._wrap_mox_sampler_next_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_142(_swig_i_2), C.swig_voidp(_swig_i_3), C.uintptr_t(_swig_i_4)))
+	swig_r = (Enum_SS_mox_status)(C._wrap_mox_sampler_next_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_144(_swig_i_2), C.swig_voidp(_swig_i_3), C.uintptr_t(_swig_i_4)))
 	return swig_r
 }
 
@@ -4293,7 +4375,7 @@ func (p SwigcptrMox_router_loss_options) SwigIsMox_router_loss_options() {
 func (arg1 SwigcptrMox_router_loss_options) SetStruct_size(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_router_loss_options_struct_size_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_143(_swig_i_1))
+	C._wrap_mox_router_loss_options_struct_size_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_145(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_router_loss_options) GetStruct_size() (_swig_ret int64) {
@@ -4371,7 +4453,7 @@ func (arg1 SwigcptrMox_router_loss_options) GetTemperature() (_swig_ret float32)
 func (arg1 SwigcptrMox_router_loss_options) SetCapacity(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_router_loss_options_capacity_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_145(_swig_i_1))
+	C._wrap_mox_router_loss_options_capacity_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_147(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_router_loss_options) GetCapacity() (_swig_ret int64) {
@@ -4410,7 +4492,7 @@ func (arg1 SwigcptrMox_router_loss_options) GetZ_coefficient() (_swig_ret float6
 func (arg1 SwigcptrMox_router_loss_options) SetLayers(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_router_loss_options_layers_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_147(_swig_i_1))
+	C._wrap_mox_router_loss_options_layers_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_149(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_router_loss_options) GetLayers() (_swig_ret int64) {
@@ -4423,7 +4505,7 @@ func (arg1 SwigcptrMox_router_loss_options) GetLayers() (_swig_ret int64) {
 func (arg1 SwigcptrMox_router_loss_options) SetSequences(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_router_loss_options_sequences_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_149(_swig_i_1))
+	C._wrap_mox_router_loss_options_sequences_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_151(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_router_loss_options) GetSequences() (_swig_ret int64) {
@@ -4489,7 +4571,7 @@ type Mox_router_loss_options interface {
 func Mox_router_loss_options_init(arg1 Mox_router_loss_options, arg2 int64) {
 	_swig_i_0 := getSwigcptr(arg1)
 	_swig_i_1 := arg2
-	C._wrap_mox_router_loss_options_init_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_151(_swig_i_1))
+	C._wrap_mox_router_loss_options_init_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_153(_swig_i_1))
 }
 
 func Mox_router_loss(arg1 Mox_router_loss_options, arg2 unsafe.Pointer, arg3 int64, arg4 unsafe.Pointer, arg5 Mox_error) (_swig_ret Enum_SS_mox_status) {
@@ -4499,7 +4581,7 @@ func Mox_router_loss(arg1 Mox_router_loss_options, arg2 unsafe.Pointer, arg3 int
 	_swig_i_2 := arg3
 	_swig_i_3 := arg4
 	_swig_i_4 := getSwigcptr(arg5)
-	swig_r = (Enum_SS_mox_status)(C._wrap_mox_router_loss_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_152(_swig_i_2), C.swig_voidp(_swig_i_3), C.uintptr_t(_swig_i_4)))
+	swig_r = (Enum_SS_mox_status)(C._wrap_mox_router_loss_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_154(_swig_i_2), C.swig_voidp(_swig_i_3), C.uintptr_t(_swig_i_4)))
 	return swig_r
 }
 
@@ -4510,7 +4592,7 @@ func Mox_router_profile(arg1 Mox_router_loss_options, arg2 unsafe.Pointer, arg3 
 	_swig_i_2 := arg3
 	_swig_i_3 := arg4
 	_swig_i_4 := getSwigcptr(arg5)
-	swig_r = (Enum_SS_mox_status)(C._wrap_mox_router_profile_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_153(_swig_i_2), C.swig_voidp(_swig_i_3), C.uintptr_t(_swig_i_4)))
+	swig_r = (Enum_SS_mox_status)(C._wrap_mox_router_profile_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_155(_swig_i_2), C.swig_voidp(_swig_i_3), C.uintptr_t(_swig_i_4)))
 	return swig_r
 }
 
@@ -4756,7 +4838,7 @@ func (arg1 SwigcptrMox_adapter_projection) GetFactors() (_swig_ret Mox_lora_fact
 func (arg1 SwigcptrMox_adapter_projection) SetFactor_count(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_adapter_projection_factor_count_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_154(_swig_i_1))
+	C._wrap_mox_adapter_projection_factor_count_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_156(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_adapter_projection) GetFactor_count() (_swig_ret int64) {
@@ -4815,7 +4897,7 @@ func (p SwigcptrMox_adapter_description) SwigIsMox_adapter_description() {
 func (arg1 SwigcptrMox_adapter_description) SetStruct_size(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_adapter_description_struct_size_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_156(_swig_i_1))
+	C._wrap_mox_adapter_description_struct_size_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_158(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_adapter_description) GetStruct_size() (_swig_ret int64) {
@@ -4893,7 +4975,7 @@ func (arg1 SwigcptrMox_adapter_description) GetTemperature() (_swig_ret float32)
 func (arg1 SwigcptrMox_adapter_description) SetCapacity(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_adapter_description_capacity_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_158(_swig_i_1))
+	C._wrap_mox_adapter_description_capacity_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_160(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_adapter_description) GetCapacity() (_swig_ret int64) {
@@ -4945,7 +5027,7 @@ func (arg1 SwigcptrMox_adapter_description) GetProjections() (_swig_ret Mox_adap
 func (arg1 SwigcptrMox_adapter_description) SetProjection_count(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_adapter_description_projection_count_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_160(_swig_i_1))
+	C._wrap_mox_adapter_description_projection_count_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_162(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_adapter_description) GetProjection_count() (_swig_ret int64) {
@@ -4996,7 +5078,7 @@ type Mox_adapter_description interface {
 func Mox_adapter_description_init(arg1 Mox_adapter_description, arg2 int64) {
 	_swig_i_0 := getSwigcptr(arg1)
 	_swig_i_1 := arg2
-	C._wrap_mox_adapter_description_init_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_162(_swig_i_1))
+	C._wrap_mox_adapter_description_init_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_164(_swig_i_1))
 }
 
 func Mox_adapter_create(arg1 uintptr, arg2 Mox_adapter_description, arg3 *uintptr, arg4 Mox_error) (_swig_ret Enum_SS_mox_status) {
@@ -5021,7 +5103,7 @@ func (p SwigcptrMox_adapter_info) SwigIsMox_adapter_info() {
 func (arg1 SwigcptrMox_adapter_info) SetStruct_size(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_adapter_info_struct_size_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_163(_swig_i_1))
+	C._wrap_mox_adapter_info_struct_size_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_165(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_adapter_info) GetStruct_size() (_swig_ret int64) {
@@ -5099,7 +5181,7 @@ func (arg1 SwigcptrMox_adapter_info) GetDora() (_swig_ret int32) {
 func (arg1 SwigcptrMox_adapter_info) SetParameters(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_adapter_info_parameters_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_165(_swig_i_1))
+	C._wrap_mox_adapter_info_parameters_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_167(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_adapter_info) GetParameters() (_swig_ret int64) {
@@ -5112,7 +5194,7 @@ func (arg1 SwigcptrMox_adapter_info) GetParameters() (_swig_ret int64) {
 func (arg1 SwigcptrMox_adapter_info) SetBytes(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_adapter_info_bytes_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_167(_swig_i_1))
+	C._wrap_mox_adapter_info_bytes_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_169(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_adapter_info) GetBytes() (_swig_ret int64) {
@@ -5232,7 +5314,7 @@ func (p SwigcptrMox_file_info) SwigIsMox_file_info() {
 func (arg1 SwigcptrMox_file_info) SetStruct_size(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_file_info_struct_size_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_169(_swig_i_1))
+	C._wrap_mox_file_info_struct_size_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_171(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_file_info) GetStruct_size() (_swig_ret int64) {
@@ -5276,7 +5358,7 @@ func (arg1 SwigcptrMox_file_info) GetFormat() (_swig_ret string) {
 func (arg1 SwigcptrMox_file_info) SetTensors(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_file_info_tensors_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_171(_swig_i_1))
+	C._wrap_mox_file_info_tensors_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_173(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_file_info) GetTensors() (_swig_ret int64) {
@@ -5289,7 +5371,7 @@ func (arg1 SwigcptrMox_file_info) GetTensors() (_swig_ret int64) {
 func (arg1 SwigcptrMox_file_info) SetParameters(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_file_info_parameters_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_173(_swig_i_1))
+	C._wrap_mox_file_info_parameters_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_175(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_file_info) GetParameters() (_swig_ret int64) {
@@ -5302,7 +5384,7 @@ func (arg1 SwigcptrMox_file_info) GetParameters() (_swig_ret int64) {
 func (arg1 SwigcptrMox_file_info) SetBytes(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_file_info_bytes_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_175(_swig_i_1))
+	C._wrap_mox_file_info_bytes_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_177(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_file_info) GetBytes() (_swig_ret int64) {
@@ -5315,7 +5397,7 @@ func (arg1 SwigcptrMox_file_info) GetBytes() (_swig_ret int64) {
 func (arg1 SwigcptrMox_file_info) SetProblems(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_file_info_problems_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_177(_swig_i_1))
+	C._wrap_mox_file_info_problems_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_179(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_file_info) GetProblems() (_swig_ret int64) {
@@ -5385,7 +5467,7 @@ func Mox_file_problem(arg1 uintptr, arg2 int64, arg3 *unsafe.Pointer, arg4 Mox_e
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
 	_swig_i_3 := getSwigcptr(arg4)
-	swig_r = (Enum_SS_mox_status)(C._wrap_mox_file_problem_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_179(_swig_i_1), C.swig_voidp(_swig_i_2), C.uintptr_t(_swig_i_3)))
+	swig_r = (Enum_SS_mox_status)(C._wrap_mox_file_problem_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_181(_swig_i_1), C.swig_voidp(_swig_i_2), C.uintptr_t(_swig_i_3)))
 	return swig_r
 }
 
@@ -5396,7 +5478,7 @@ func Mox_file_setting(arg1 uintptr, arg2 int64, arg3 *unsafe.Pointer, arg4 *unsa
 	_swig_i_2 := arg3
 	_swig_i_3 := arg4
 	_swig_i_4 := getSwigcptr(arg5)
-	swig_r = (Enum_SS_mox_status)(C._wrap_mox_file_setting_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_180(_swig_i_1), C.swig_voidp(_swig_i_2), C.swig_voidp(_swig_i_3), C.uintptr_t(_swig_i_4)))
+	swig_r = (Enum_SS_mox_status)(C._wrap_mox_file_setting_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_182(_swig_i_1), C.swig_voidp(_swig_i_2), C.swig_voidp(_swig_i_3), C.uintptr_t(_swig_i_4)))
 	return swig_r
 }
 
@@ -5420,7 +5502,7 @@ func (p SwigcptrMox_tensor_info) SwigIsMox_tensor_info() {
 func (arg1 SwigcptrMox_tensor_info) SetStruct_size(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_tensor_info_struct_size_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_181(_swig_i_1))
+	C._wrap_mox_tensor_info_struct_size_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_183(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_tensor_info) GetStruct_size() (_swig_ret int64) {
@@ -5484,7 +5566,7 @@ func (arg1 SwigcptrMox_tensor_info) GetShape() (_swig_ret unsafe.Pointer) {
 func (arg1 SwigcptrMox_tensor_info) SetBytes(arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_mox_tensor_info_bytes_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_183(_swig_i_1))
+	C._wrap_mox_tensor_info_bytes_set_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_185(_swig_i_1))
 }
 
 func (arg1 SwigcptrMox_tensor_info) GetBytes() (_swig_ret int64) {
@@ -5527,7 +5609,7 @@ func Mox_file_tensor(arg1 uintptr, arg2 int64, arg3 Mox_tensor_info, arg4 Mox_er
 	_swig_i_1 := arg2
 	_swig_i_2 := getSwigcptr(arg3)
 	_swig_i_3 := getSwigcptr(arg4)
-	swig_r = (Enum_SS_mox_status)(C._wrap_mox_file_tensor_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_185(_swig_i_1), C.uintptr_t(_swig_i_2), C.uintptr_t(_swig_i_3)))
+	swig_r = (Enum_SS_mox_status)(C._wrap_mox_file_tensor_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_187(_swig_i_1), C.uintptr_t(_swig_i_2), C.uintptr_t(_swig_i_3)))
 	return swig_r
 }
 
@@ -5549,6 +5631,6 @@ func Mox_file_read_tensor(arg1 uintptr, arg2 int64, arg3 unsafe.Pointer, arg4 in
 	_swig_i_2 := arg3
 	_swig_i_3 := arg4
 	_swig_i_4 := getSwigcptr(arg5)
-	swig_r = (Enum_SS_mox_status)(C._wrap_mox_file_read_tensor_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_186(_swig_i_1), C.swig_voidp(_swig_i_2), C.swig_type_187(_swig_i_3), C.uintptr_t(_swig_i_4)))
+	swig_r = (Enum_SS_mox_status)(C._wrap_mox_file_read_tensor_raw_745f8b32ef19109e(C.uintptr_t(_swig_i_0), C.swig_type_188(_swig_i_1), C.swig_voidp(_swig_i_2), C.swig_type_189(_swig_i_3), C.uintptr_t(_swig_i_4)))
 	return swig_r
 }

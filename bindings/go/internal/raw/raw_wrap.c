@@ -2874,6 +2874,42 @@ intgo _wrap_MOX_WEIGHTS_BF16_raw_745f8b32ef19109e() {
 }
 
 
+intgo _wrap_MOX_STORAGE_AUTO_raw_745f8b32ef19109e() {
+  enum mox_storage result;
+  intgo _swig_go_result;
+  
+  
+  result = MOX_STORAGE_AUTO;
+  
+  _swig_go_result = (intgo)result; 
+  return _swig_go_result;
+}
+
+
+intgo _wrap_MOX_STORAGE_PLAIN_raw_745f8b32ef19109e() {
+  enum mox_storage result;
+  intgo _swig_go_result;
+  
+  
+  result = MOX_STORAGE_PLAIN;
+  
+  _swig_go_result = (intgo)result; 
+  return _swig_go_result;
+}
+
+
+intgo _wrap_MOX_STORAGE_COMPACT_raw_745f8b32ef19109e() {
+  enum mox_storage result;
+  intgo _swig_go_result;
+  
+  
+  result = MOX_STORAGE_COMPACT;
+  
+  _swig_go_result = (intgo)result; 
+  return _swig_go_result;
+}
+
+
 void _wrap_mox_feed_forward_description_struct_size_set_raw_745f8b32ef19109e(struct mox_feed_forward_description *_swig_go_0, long long _swig_go_1) {
   struct mox_feed_forward_description *arg1 = (struct mox_feed_forward_description *) 0 ;
   size_t arg2 ;
@@ -3124,6 +3160,31 @@ intgo _wrap_mox_feed_forward_description_weights_get_raw_745f8b32ef19109e(struct
 }
 
 
+void _wrap_mox_feed_forward_description_storage_set_raw_745f8b32ef19109e(struct mox_feed_forward_description *_swig_go_0, intgo _swig_go_1) {
+  struct mox_feed_forward_description *arg1 = (struct mox_feed_forward_description *) 0 ;
+  mox_storage arg2 ;
+  
+  arg1 = *(struct mox_feed_forward_description **)&_swig_go_0; 
+  arg2 = (mox_storage)_swig_go_1; 
+  
+  if (arg1) (arg1)->storage = arg2;
+  
+}
+
+
+intgo _wrap_mox_feed_forward_description_storage_get_raw_745f8b32ef19109e(struct mox_feed_forward_description *_swig_go_0) {
+  struct mox_feed_forward_description *arg1 = (struct mox_feed_forward_description *) 0 ;
+  mox_storage result;
+  intgo _swig_go_result;
+  
+  arg1 = *(struct mox_feed_forward_description **)&_swig_go_0; 
+  
+  result = (mox_storage) ((arg1)->storage);
+  _swig_go_result = (intgo)result; 
+  return _swig_go_result;
+}
+
+
 struct mox_feed_forward_description *_wrap_new_mox_feed_forward_description_raw_745f8b32ef19109e() {
   struct mox_feed_forward_description *result = 0 ;
   struct mox_feed_forward_description *_swig_go_result;
@@ -3333,6 +3394,31 @@ int _wrap_mox_load_options_map_packed_cache_get_raw_745f8b32ef19109e(struct mox_
   
   result = (int32_t) ((arg1)->map_packed_cache);
   _swig_go_result = result;
+  return _swig_go_result;
+}
+
+
+void _wrap_mox_load_options_storage_set_raw_745f8b32ef19109e(struct mox_load_options *_swig_go_0, intgo _swig_go_1) {
+  struct mox_load_options *arg1 = (struct mox_load_options *) 0 ;
+  mox_storage arg2 ;
+  
+  arg1 = *(struct mox_load_options **)&_swig_go_0; 
+  arg2 = (mox_storage)_swig_go_1; 
+  
+  if (arg1) (arg1)->storage = arg2;
+  
+}
+
+
+intgo _wrap_mox_load_options_storage_get_raw_745f8b32ef19109e(struct mox_load_options *_swig_go_0) {
+  struct mox_load_options *arg1 = (struct mox_load_options *) 0 ;
+  mox_storage result;
+  intgo _swig_go_result;
+  
+  arg1 = *(struct mox_load_options **)&_swig_go_0; 
+  
+  result = (mox_storage) ((arg1)->storage);
+  _swig_go_result = (intgo)result; 
   return _swig_go_result;
 }
 
@@ -3614,6 +3700,31 @@ long long _wrap_mox_feed_forward_info_weight_bytes_get_raw_745f8b32ef19109e(stru
   arg1 = *(struct mox_feed_forward_info **)&_swig_go_0; 
   
   result = (int64_t) ((arg1)->weight_bytes);
+  _swig_go_result = result; 
+  return _swig_go_result;
+}
+
+
+void _wrap_mox_feed_forward_info_compact_bytes_set_raw_745f8b32ef19109e(struct mox_feed_forward_info *_swig_go_0, long long _swig_go_1) {
+  struct mox_feed_forward_info *arg1 = (struct mox_feed_forward_info *) 0 ;
+  int64_t arg2 ;
+  
+  arg1 = *(struct mox_feed_forward_info **)&_swig_go_0; 
+  arg2 = (int64_t)_swig_go_1; 
+  
+  if (arg1) (arg1)->compact_bytes = arg2;
+  
+}
+
+
+long long _wrap_mox_feed_forward_info_compact_bytes_get_raw_745f8b32ef19109e(struct mox_feed_forward_info *_swig_go_0) {
+  struct mox_feed_forward_info *arg1 = (struct mox_feed_forward_info *) 0 ;
+  int64_t result;
+  long long _swig_go_result;
+  
+  arg1 = *(struct mox_feed_forward_info **)&_swig_go_0; 
+  
+  result = (int64_t) ((arg1)->compact_bytes);
   _swig_go_result = result; 
   return _swig_go_result;
 }

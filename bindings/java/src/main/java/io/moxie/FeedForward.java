@@ -39,7 +39,22 @@ public final class FeedForward implements AutoCloseable {
    * @return the feed-forward
    */
   public static FeedForward gated(Runtime runtime, Activation activation, ExpertWeights weights, Weights held) {
-    return create(runtime, FeedForwardKind.GATED, activation, List.of(weights), null, 0, held);
+    return gated(runtime, activation, weights, held, WeightStorage.AUTO);
+  }
+
+  /**
+   * Makes a dense gated feed-forward, and says how bfloat16 weights lie in memory.
+   *
+   * @param runtime where it runs
+   * @param activation the activation
+   * @param weights gate, up and down
+   * @param held how the weights are held
+   * @param storage whether they are held compact
+   * @return the feed-forward
+   */
+  public static FeedForward gated(
+      Runtime runtime, Activation activation, ExpertWeights weights, Weights held, WeightStorage storage) {
+    return create(runtime, FeedForwardKind.GATED, activation, List.of(weights), null, 0, held, storage);
   }
 
   /**
@@ -52,7 +67,22 @@ public final class FeedForward implements AutoCloseable {
    * @return the feed-forward
    */
   public static FeedForward plain(Runtime runtime, Activation activation, ExpertWeights weights, Weights held) {
-    return create(runtime, FeedForwardKind.PLAIN, activation, List.of(weights), null, 0, held);
+    return plain(runtime, activation, weights, held, WeightStorage.AUTO);
+  }
+
+  /**
+   * Makes a dense plain feed-forward, and says how bfloat16 weights lie in memory.
+   *
+   * @param runtime where it runs
+   * @param activation the activation
+   * @param weights gate and down; up is null
+   * @param held how the weights are held
+   * @param storage whether they are held compact
+   * @return the feed-forward
+   */
+  public static FeedForward plain(
+      Runtime runtime, Activation activation, ExpertWeights weights, Weights held, WeightStorage storage) {
+    return create(runtime, FeedForwardKind.PLAIN, activation, List.of(weights), null, 0, held, storage);
   }
 
   /**
@@ -68,8 +98,31 @@ public final class FeedForward implements AutoCloseable {
    */
   public static FeedForward bank(
       Runtime runtime, Activation activation, List<ExpertWeights> experts, Matrix router, int topK, Weights held) {
+    return bank(runtime, activation, experts, router, topK, held, WeightStorage.AUTO);
+  }
+
+  /**
+   * Makes a bank of gated experts, and says how bfloat16 weights lie in memory.
+   *
+   * @param runtime where it runs
+   * @param activation the activation
+   * @param experts the weights of each expert
+   * @param router [experts, hidden]
+   * @param topK experts per row: the k largest logits, softmax over those
+   * @param held how the weights are held
+   * @param storage whether they are held compact
+   * @return the feed-forward
+   */
+  public static FeedForward bank(
+      Runtime runtime,
+      Activation activation,
+      List<ExpertWeights> experts,
+      Matrix router,
+      int topK,
+      Weights held,
+      WeightStorage storage) {
     Objects.requireNonNull(router, "router");
-    return create(runtime, FeedForwardKind.EXPERTS, activation, experts, router, topK, held);
+    return create(runtime, FeedForwardKind.EXPERTS, activation, experts, router, topK, held, storage);
   }
 
   private static FeedForward create(
@@ -79,9 +132,11 @@ public final class FeedForward implements AutoCloseable {
       List<ExpertWeights> experts,
       Matrix router,
       int topK,
-      Weights held) {
+      Weights held,
+      WeightStorage storage) {
     Objects.requireNonNull(activation, "activation");
     Objects.requireNonNull(held, "held");
+    Objects.requireNonNull(storage, "storage");
     if (experts.isEmpty()) {
       throw new InvalidArgumentException("there are 0 experts; expected 1 or more");
     }
@@ -107,6 +162,7 @@ public final class FeedForward implements AutoCloseable {
         description.setTop_k(topK);
       }
       description.setWeights(held.code());
+      description.setStorage(storage.code());
       long out = call.out();
       call.check(raw.mox_feed_forward_create(call.use(runtime.handle()), struct, out, call.error()));
       return new FeedForward(opened(out, runtime));
@@ -191,7 +247,8 @@ public final class FeedForward implements AutoCloseable {
           info.getExpert_count(),
           info.getTop_k(),
           DType.of(info.getWeights()),
-          info.getWeight_bytes());
+          info.getWeight_bytes(),
+          info.getCompact_bytes());
     }
   }
 

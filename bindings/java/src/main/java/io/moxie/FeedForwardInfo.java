@@ -11,6 +11,7 @@ package io.moxie;
  * @param topK experts per row; 0 for the dense kinds
  * @param weights element type of the weights, as held
  * @param weightBytes bytes of the weights, packed
+ * @param compactBytes bytes of them that are held compact
  */
 public record FeedForwardInfo(
     FeedForwardKind kind,
@@ -20,4 +21,5 @@ public record FeedForwardInfo(
     int experts,
     int topK,
     DType weights,
-    long weightBytes) {}
+    long weightBytes,
+    long compactBytes) {}

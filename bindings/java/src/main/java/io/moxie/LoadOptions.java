@@ -13,6 +13,7 @@ public final class LoadOptions {
   private PackedCache packedCache = PackedCache.OFF;
   private boolean mapPackedCache;
   private String packedCachePath;
+  private WeightStorage storage = WeightStorage.AUTO;
 
   /** Creates the defaults. */
   public LoadOptions() {}
@@ -66,6 +67,17 @@ public final class LoadOptions {
     return this;
   }
 
+  /**
+   * Sets how bfloat16 weights lie in memory.
+   *
+   * @param storage whether they are held compact; default {@link WeightStorage#AUTO}
+   * @return this
+   */
+  public LoadOptions storage(WeightStorage storage) {
+    this.storage = Objects.requireNonNull(storage, "storage");
+    return this;
+  }
+
   long fill(Call call) {
     long struct = call.allocate(mox_load_options.sizeOf());
     raw.mox_load_options_init(struct, mox_load_options.sizeOf());
@@ -75,6 +87,7 @@ public final class LoadOptions {
     options.setPacked_cache(packedCache.code());
     options.setMap_packed_cache(mapPackedCache ? 1 : 0);
     options.setPacked_cache_path(call.text("the path of the packed cache", packedCachePath));
+    options.setStorage(storage.code());
     return struct;
   }
 

@@ -18,15 +18,18 @@ import io.moxie.FeedForward;
 import io.moxie.FeedForwardInfo;
 import io.moxie.FeedForwardKind;
 import io.moxie.InvalidArgumentException;
+import io.moxie.LoadOptions;
 import io.moxie.LoraFactors;
 import io.moxie.Matrix;
 import io.moxie.NumericException;
 import io.moxie.Projection;
 import io.moxie.Routing;
 import io.moxie.Runtime;
+import io.moxie.WeightStorage;
 import io.moxie.Weights;
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.Function;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -199,6 +202,46 @@ class FeedForwardTest {
         int chosen = routing.read(0, 0).expert(0, 1, 0);
         assertClose(plain(experts.get(chosen), null, null, input.row(1)), output.row(1), "bank");
       }
+    }
+  }
+
+  @Test
+  void compactWeightsGiveTheBitsOfPlainOnes() {
+    Fixtures.Random random = new Fixtures.Random(8);
+    ExpertWeights weights = Fixtures.weights(random, HIDDEN, FFN);
+    Matrix input = random.matrix(3, HIDDEN, 1);
+    assertSameBitsHoweverTheyLie(
+        input, storage -> FeedForward.gated(runtime, Activation.SILU, weights, Weights.BF16, storage));
+    ExpertWeights noUp = new ExpertWeights(weights.gate(), null, weights.down());
+    assertSameBitsHoweverTheyLie(
+        input, storage -> FeedForward.plain(runtime, Activation.SILU, noUp, Weights.BF16, storage));
+    List<ExpertWeights> experts = List.of(weights, Fixtures.weights(random, HIDDEN, FFN));
+    Matrix router = random.matrix(2, HIDDEN, 1);
+    assertSameBitsHoweverTheyLie(
+        input, storage -> FeedForward.bank(runtime, Activation.SILU, experts, router, 1, Weights.BF16, storage));
+    assertSameBitsHoweverTheyLie(
+        random.matrix(3, 192, 1),
+        storage ->
+            FeedForward.open(
+                runtime,
+                Fixtures.models().resolve("tiny-llama"),
+                2,
+                new LoadOptions().weights(Weights.BF16).storage(storage)));
+  }
+
+  private static void assertSameBitsHoweverTheyLie(Matrix input, Function<WeightStorage, FeedForward> made) {
+    Matrix expected = Matrix.allocate(DType.F32, input.rows(), input.columns());
+    Matrix actual = Matrix.allocate(DType.F32, input.rows(), input.columns());
+    try (FeedForward plain = made.apply(WeightStorage.PLAIN);
+        FeedForward compact = made.apply(WeightStorage.COMPACT)) {
+      assertEquals(0, plain.describe().compactBytes());
+      assertTrue(compact.describe().compactBytes() > 0);
+      assertTrue(compact.describe().weightBytes() < plain.describe().weightBytes());
+      plain.run(new Batch(input, expected).base(0, input.rows()));
+      compact.run(new Batch(input, actual).base(0, input.rows()));
+    }
+    for (int row = 0; row < input.rows(); ++row) {
+      assertSameBits(expected.row(row), actual.row(row), "row " + row);
     }
   }
 

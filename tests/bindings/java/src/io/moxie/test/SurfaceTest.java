@@ -127,7 +127,7 @@ class SurfaceTest {
         continue;
       }
       String raw = type.getSimpleName().replaceAll("([a-z])([A-Z])", "$1_$2").toLowerCase(Locale.ROOT);
-      raw = raw.equals("d_type") ? "dtype" : raw;
+      raw = raw.equals("d_type") ? "dtype" : raw.equals("weight_storage") ? "storage" : raw;
       Class<?> constants = Class.forName("io.moxie.internal.mox_" + raw);
       List<String> expected =
           Arrays.stream(constants.getFields()).map(Field::getName).sorted().toList();

@@ -1,0 +1,183 @@
+// c = a * w^T over compact panels. Few rows take two panels at once; more than a tile holds are cut into strips, which
+// all meet a block before the next one's turn. Meanwhile the next block is asked for, by every strip its share.
+
+namespace {
+
+constexpr int most_rows_of_compact = sum_registers / vectors_per_panel;
+// Few rows take several panels at once, so that enough of memory is asked for.
+constexpr int panels_of_compact(int64_t rows) {
+  const int64_t most = most_rows_of_compact / rows;
+  return rows <= 4 && most >= 4 ? 4 : rows <= 4 && most >= 2 ? 2 : 1;
+}
+constexpr int most_beside_of_compact = 4;
+// How far ahead of their use they ask for what they read, all together: more would push itself out of the first-level
+// cache. One panel alone asks for the whole next block meanwhile.
+constexpr int64_t groups_ahead = 48;
+
+inline int64_t strips_of_compact(int64_t rows) { return Split(rows, most_rows_of_compact).parts; }
+
+// A block of panels, and what is read after it.
+struct CompactBlock {
+  const CompactPanel* panels;
+  int64_t k, k_end;
+  Beside<const char*> next;
+};
+
+// Rows of a product and where their sums go.
+template <class Product>
+struct CompactStrip {
+  const typename Product::Element* a;  // at column k of the block
+  int64_t lda;
+  Sums end;
+  bool accumulate;
+  int64_t asked_from, asked_per_group;  // what it asks for
+  Besides besides;
+  uint32_t* kept;
+};
+
+template <class Product, int rows, int panels, int lines, class Keep>
+void strip_compact(const CompactBlock& block, const CompactStrip<Product>& s) {
+  const CompactPanels<panels> w(block.panels, block.k);
+  const int64_t groups = groups_of(block.k_end - block.k), here = groups * compact_group_bytes;
+  AskAhead<lines> ahead;
+  if (s.asked_from < here) {
+    const int64_t left = (here - s.asked_from + s.asked_per_group - 1) / s.asked_per_group;
+    ahead = {reinterpret_cast<const char*>(w.from[0]) + s.asked_from,
+             panels > 1 ? w.from[1] - w.from[0] : 0,
+             s.asked_per_group,
+             left,
+             block.next,
+             s.besides};
+  } else {
+    ahead = {block.next.first + (s.asked_from - here), block.next.stride, s.asked_per_group, groups + 1, {}, s.besides};
+  }
+  Keep keep{};
+  if constexpr (std::is_same_v<Keep, KeepWords>) keep.to = s.kept;
+  tile_compact<Product, rows, panels>(s.a, s.lda, groups, w, s.end, s.accumulate, ahead, keep);
+}
+
+// By the words that the first strip kept.
+template <class Product, int rows>
+void strip_kept(const CompactBlock& block, const CompactStrip<Product>& s) {
+  const int64_t groups = groups_of(block.k_end - block.k);
+  tile<Product, rows, 1, vectors_per_panel>(
+      s.a, s.lda, groups * compact_group_k, s.kept, 0, Sums{nullptr, 0, 0}, s.end, s.accumulate,
+      NextChunk<1, 3>{block.next.first + (s.asked_from - groups * compact_group_bytes),
+                      0,
+                      s.asked_per_group / 2,
+                      {s.besides.at, s.besides.per_step / 2}});
+}
+
+template <class Product>
+using CompactStripCode = void (*)(const CompactBlock&, const CompactStrip<Product>&);
+
+template <class Product, int panels, int lines, class Keep = KeepNothing, int rows = most_rows_of_compact / panels>
+CompactStripCode<Product> compact_strip_for(int64_t wanted) {
+  if constexpr (rows > 0) {
+    if (wanted == rows) return strip_compact<Product, rows, panels, lines, Keep>;
+  }
+  if constexpr (rows > 1) return compact_strip_for<Product, panels, lines, Keep, rows - 1>(wanted);
+  return nullptr;
+}
+
+template <class Product, int rows = most_rows_of_compact>
+CompactStripCode<Product> kept_strip_for(int64_t wanted) {
+  if (wanted == rows) return strip_kept<Product, rows>;
+  if constexpr (rows > 1) return kept_strip_for<Product, rows - 1>(wanted);
+  return nullptr;
+}
+
+// All strips of rows of a call. Which lines a strip asks for: three with every group where it is alone, two and one
+// where there are two or more.
+template <class Product>
+class CompactStrips {
+ public:
+  inline explicit CompactStrips(int64_t rows) : strips_(rows, most_rows_of_compact), beside_(panels_of_compact(rows)) {
+    for (int i = 0; i < 2; ++i) {
+      const int64_t of = strips_.begin(strips_.parts) / strips_.parts + i;
+      alone_[i] = strips_.parts == 1   ? compact_strip_for<Product, 1, 3>(of)
+                  : strips_.parts == 2 ? compact_strip_for<Product, 1, 2>(of)
+                  : keeps()            ? compact_strip_for<Product, 1, 1, KeepWords>(of)
+                                       : compact_strip_for<Product, 1, 1>(of);
+      later_[i] = keeps() ? kept_strip_for<Product>(of) : alone_[i];
+    }
+    if (beside_ == 4) together_ = compact_strip_for<Product, 4, 3>(rows);
+    if (beside_ == 2) together_ = compact_strip_for<Product, 2, 3>(rows);
+  }
+  [[nodiscard]] inline int beside() const { return beside_; }
+  // Where rows are many, it is quicker to read words again than to expand them again.
+  [[nodiscard]] inline bool keeps() const { return strips_.total > few_rows_of_chunk; }
+
+  // a: of the first row, at column k of the block.
+  inline void multiply(const CompactBlock& block, int beside, const typename Product::Element* a, int64_t lda, float* c,
+                       int64_t ldc, bool accumulate, Progress* progress) const {
+    const int64_t groups = groups_of(block.k_end - block.k), shortest = strips_.total / strips_.parts;
+    const int64_t share = (groups * compact_group_bytes + line_bytes + strips_.parts - 1) / strips_.parts;
+    alignas(line_bytes) uint32_t kept[block_length / 2 * panel_width];
+    for (int64_t i = 0; i < strips_.parts; ++i) {
+      const int64_t row = strips_.begin(i), rows = strips_.begin(i + 1) - row;
+      const CompactStrip<Product> s{a + row * lda,
+                                    lda,
+                                    {c + row * ldc, ldc, panel_width},
+                                    accumulate,
+                                    (beside > 1 ? groups_ahead / beside : groups) * compact_group_bytes + i * share,
+                                    (share + groups - 1) / groups,
+                                    fetch_besides(progress->go_on(beside * ((block.k_end - block.k + 1) / 2)), groups),
+                                    kept};
+      (beside > 1 ? together_ : i == 0 ? alone_[rows - shortest] : later_[rows - shortest])(block, s);
+    }
+  }
+
+ private:
+  Split strips_;
+  int beside_;
+  CompactStripCode<Product> alone_[2], later_[2], together_ = nullptr;
+};
+
+// What is read after a piece, of as many panels.
+inline Beside<const char*> lines_after(const Matmul& m, const Piece& piece, const Piece& after) {
+  const CompactPanel next(*m.w, after.beside > 0 ? after.panel : piece.panel);
+  const int64_t stride =
+      piece.beside > 1 ? CompactPanel(*m.w, piece.panel + 1).first - CompactPanel(*m.w, piece.panel).first : 0;
+  if (after.beside > 0) return {next.line_at(after.k), after.beside > 1 ? stride : 0};
+  return {m.after != nullptr ? static_cast<const char*>(m.after) : next.line_at(m.k_begin), stride};
+}
+
+// `a` as the product takes it.
+template <class Product>
+void multiply_compact(const Matmul& m, Progress* progress) {
+  const Split parts(m.rows, many_rows_of_chunk);
+  for (int64_t i = 0; i < parts.parts; ++i) {
+    const int64_t row = parts.begin(i), rows = parts.begin(i + 1) - row;
+    const CompactStrips<Product> strips(rows);
+    // Of many rows, a block of k must do for all panels: it comes from the second-level cache.
+    const int64_t length = rows <= some_rows_of_chunk ? int64_t{1} << 40 : block_length;
+    for_each_piece(m, strips.beside(), length, [&](const Piece& piece, const Piece& after) {
+      CompactPanel panels[most_beside_of_compact];
+      for (int p = 0; p < piece.beside; ++p) panels[p] = CompactPanel(*m.w, piece.panel + p);
+      const int64_t stride = piece.beside > 1 ? panels[1].first - panels[0].first : 0;
+      const Beside<const char*> behind = lines_after(m, piece, after);
+      for (int64_t k = piece.k; k < piece.k_end;) {
+        const int64_t end = end_of_block(k, piece.k_end);
+        const CompactBlock block{panels, k, end,
+                                 end < piece.k_end ? Beside<const char*>{panels[0].line_at(end), stride} : behind};
+        strips.multiply(block, piece.beside,
+                        static_cast<const typename Product::Element*>(m.a) + row * m.lda + (k - m.k_begin), m.lda,
+                        output_of(m, row, piece), m.ldc, m.accumulate || k > m.k_begin, progress);
+        progress->tell();
+        k = end;
+      }
+    });
+  }
+}
+
+// For products that take `a` as it lies.
+template <class Product>
+void multiply_compact(const Matmul& m) {
+  if (nothing_to_add(m)) return;
+  const Split parts(m.rows, many_rows_of_chunk);
+  Progress progress(m.meanwhile, steps_of(m, 2, parts, strips_of_compact));
+  multiply_compact<Product>(m, &progress);
+}
+
+}  // namespace
