@@ -6,6 +6,11 @@ namespace {
 
 constexpr int vectors_of_half_row = vectors_per_panel / 2;
 
+using Halves = uint16_t __attribute__((vector_size(sizeof(Bytes))));
+
+// Groups that `length` of k takes.
+inline int64_t groups_of(int64_t length) { return (length + compact_group_k - 1) / compact_group_k; }
+
 inline Bytes load_bytes(const std::byte* from) {
   Bytes v;
   __builtin_memcpy(&v, from, sizeof v);
@@ -13,10 +18,7 @@ inline Bytes load_bytes(const std::byte* from) {
 }
 
 inline Bytes lower_codes(Bytes codes) { return codes & 15; }
-inline Bytes higher_codes(Bytes codes) {
-  using Halves = uint16_t __attribute__((vector_size(sizeof(Bytes))));
-  return (Bytes)((Halves)codes >> 4) & 15;
-}
+inline Bytes higher_codes(Bytes codes) { return (Bytes)((Halves)codes >> 4) & 15; }
 
 // What one register of lower bytes gives of the words of four k, but for exceptions: two vectors of the first two k,
 // `vectors_of_half_row` apart, and the same of the others.

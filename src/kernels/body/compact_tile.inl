@@ -115,6 +115,4 @@ template <class Product, int rows, int panels, class Ahead, class Keep>
   }
 }
 
-inline int64_t groups_of(int64_t length) { return (length + compact_group_k - 1) / compact_group_k; }
-
 }  // namespace

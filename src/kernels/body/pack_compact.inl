@@ -2,8 +2,6 @@
 
 namespace {
 
-using Halves = uint16_t __attribute__((vector_size(sizeof(Bytes))));
-
 // What the codes of a block stand for: signs in the upper half of them, and of the other seven bits a run of eight
 // successive values, or zero and a run of seven.
 struct CodeTable {
