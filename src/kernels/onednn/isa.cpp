@@ -2,6 +2,7 @@
 #include <oneapi/dnnl/dnnl.hpp>
 
 #include "kernels/names.h"
+#include "kernels/onednn/one_thread.h"
 #include "kernels/onednn/onednn.h"
 #include "runtime/cpu.h"
 
@@ -28,6 +29,16 @@ dnnl::cpu_isa limit_of(mox_isa isa) {
   return dnnl::cpu_isa::sse41;  // the lowest it has
 }
 
+// When it first makes code, oneDNN looks for a profiler, and glibc keeps the failure in memory of the thread that
+// asked. A worker of the team would free it only while it ends, which nobody can wait for: a leak checker that comes
+// too early reports it. So this thread, whoever it is, comes first.
+void make_first_code() {
+  const OneThread one_thread;
+  float c = 0;
+  const float one = 1;
+  dnnl::sgemm('N', 'N', 1, 1, 1, 1, &one, 1, &one, 1, 0, &c, 1);
+}
+
 }  // namespace
 
 std::string refusal(mox_isa isa_limit) {
@@ -39,6 +50,7 @@ std::string refusal(mox_isa isa_limit) {
              ": it was already used in this process, or its build has no such control";
     }
     settled = isa_limit;
+    make_first_code();
   }
   if (settled == isa_limit) return "";
   return std::string("oneDNN keeps the instruction set of its first use in a process, ") + isa_name(settled) +

@@ -3,8 +3,6 @@
 // oneDNN chooses its kernel by shape, so it only ever sees one: 24 rows, missing ones filled up with zeros, against one
 // panel of 32 columns. Bits then do not depend on the number of rows. The sum over k is oneDNN's own, over the whole
 // range at once where it reads the panel as it lies, else block by block: a function of the range, not of the rows.
-#include <omp.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -18,6 +16,7 @@
 
 #include "kernels/compact_layout.h"
 #include "kernels/entries.h"
+#include "kernels/onednn/one_thread.h"
 #include "kernels/onednn/onednn.h"
 #include "kernels/onednn/primitive.h"
 #include "kernels/portable/portable.h"
@@ -27,18 +26,6 @@ namespace moxie::kernels::onednn {
 namespace {
 
 constexpr int64_t block_length = 256;
-
-// Each worker of the team calls by itself: oneDNN must not open a team of its own below it.
-class OneThread {
- public:
-  OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
-  ~OneThread() { omp_set_num_threads(before_); }
-  OneThread(const OneThread&) = delete;
-  OneThread& operator=(const OneThread&) = delete;
-
- private:
-  int before_;
-};
 
 const dnnl::engine& engine() {
   // Never destroyed: worker threads may outlive the library's statics.
