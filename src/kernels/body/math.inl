@@ -35,13 +35,13 @@ inline Floats exponential(Floats x) { return exponential(Several<1>{{x}}).part[0
 
 // 1 / (1 + e^-x), exact in its tails: e^ of a negative number cannot overflow.
 template <int count>
-inline Several<count> sigmoid(const Several<count>& x) {
+[[gnu::always_inline]] inline Several<count> sigmoid(const Several<count>& x) {
   const Several<count> e = exponential(negative(magnitude(x)));
   return where_negative(x, e, broadcast_several<count>(1.0F)) / (e + 1.0F);
 }
 
 template <int count>
-inline Several<count> silu(const Several<count>& x) {
+[[gnu::always_inline]] inline Several<count> silu(const Several<count>& x) {
   return x * sigmoid(x);
 }
 
