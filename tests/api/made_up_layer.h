@@ -73,6 +73,15 @@ class MadeUpLayer {
     router_ = values_.matrix(static_cast<int64_t>(experts_.size()), shape.hidden, MOX_F32, 1);
   }
 
+  // Gives the last gate values of too many magnitudes to be held compact, in rows that are not tried first. bfloat16.
+  void make_unfit() {
+    const mox_matrix& gate = experts_.back().gate;
+    auto* const weights = const_cast<uint16_t*>(static_cast<const uint16_t*>(gate.data));
+    for (int64_t i = 32 * gate.columns; i < gate.rows * gate.columns; ++i) {
+      weights[i] = static_cast<uint16_t>((weights[i] & 0x80ff) | (0x26 + i * 7 % 24) << 8);
+    }
+  }
+
   // Over all linears. `experts` counts where the kind has some.
   void add_adapter(mox_adapter_kind kind, int64_t rank, int32_t experts, bool dora = false, mox_dtype dtype = MOX_F32) {
     const bool plugged_in = kind == MOX_ADAPTER_LORAMOE || kind == MOX_ADAPTER_MOLA;
@@ -107,13 +116,14 @@ class MadeUpLayer {
   // What add_adapter() made: it lives as long as this object.
   [[nodiscard]] const mox_adapter_description& adapter(size_t index) const { return descriptions_[index]; }
 
-  [[nodiscard]] LayerOnRuntime on(const Runtime& runtime) const {
+  [[nodiscard]] LayerOnRuntime on(const Runtime& runtime, mox_storage storage = MOX_STORAGE_AUTO) const {
     mox_feed_forward_description description;
     mox_feed_forward_description_init(&description, sizeof(description));
     description.kind = shape_.kind;
     description.hidden = shape_.hidden;
     description.ffn = shape_.ffn;
     description.activation = MOX_ACTIVATION_SILU;
+    description.storage = storage;
     description.experts = experts_.data();
     description.expert_count = static_cast<int32_t>(experts_.size());
     if (shape_.kind == MOX_FEED_FORWARD_EXPERTS) description.router = router_, description.top_k = 2;

@@ -57,6 +57,40 @@ TEST_P(Sizes, AgreeWithReference) {
   }
 }
 
+TEST_P(Sizes, CompactWeightsGiveTheBitsOfPlainOnes) {
+  const Runtime runtime = make_runtime(2, GetParam().machine);
+  Values sizes(8);
+  for (int64_t hidden = 20; hidden <= 600; hidden += GetParam().slow() ? 193 : 83) {
+    for (const bool bank : {false, true}) {
+      const LayerShape shape{bank ? MOX_FEED_FORWARD_EXPERTS : MOX_FEED_FORWARD_GATED, hidden, sizes.between(64, 400),
+                             MOX_BF16};
+      const int64_t rows = sizes.between(1, 70);
+      const std::vector<float> input = sizes.floats(rows * hidden, 2);
+      MadeUpLayer layer(shape, static_cast<uint32_t>(hidden));
+      if (!bank) {
+        layer.add_adapter(MOX_ADAPTER_LORA, 3, 1, true);
+        layer.add_adapter(MOX_ADAPTER_MIXLORA, 3, 4);
+      }
+      int64_t bytes_that_fit = 0;
+      for (const bool unfit : {false, true}) {
+        SCOPED_TRACE(testing::Message() << "hidden " << hidden << ", ffn " << shape.ffn << ", rows " << rows
+                                        << (bank ? ", bank" : "") << (unfit ? ", one does not fit" : ""));
+        if (unfit) layer.make_unfit();
+        const LayerOnRuntime plain = layer.on(runtime, MOX_STORAGE_PLAIN);
+        const LayerOnRuntime compact = layer.on(runtime, MOX_STORAGE_COMPACT);
+        const int64_t bytes = describe(compact.feed_forward).compact_bytes;
+        EXPECT_EQ(describe(plain.feed_forward).compact_bytes, 0);
+        EXPECT_GT(bytes, 0);
+        if (unfit) {
+          EXPECT_LT(bytes, bytes_that_fit);
+        }
+        bytes_that_fit = bytes;
+        ASSERT_EQ(bits_of(run(compact, input, rows)), bits_of(run(plain, input, rows)));
+      }
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Machines, Sizes, testing::ValuesIn(machines()),
                          [](const testing::TestParamInfo<NamedMachine>& machine) { return machine.param.name; });
 

@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "cache/opened.h"
@@ -240,6 +242,42 @@ TEST_F(PackedCacheTest, AnotherStorageIsNotConfused) {
   EXPECT_TRUE(std::ranges::any_of(file.header().sections, [](const cache::PackedSection& section) {
     return section.storage == kernels::Storage::kCompact;
   }));
+}
+
+// What is found not to fit only when the rest is packed already: not among the panels that are tried first.
+TEST_F(PackedCacheTest, AMatrixThatTurnsOutNotToFitStaysPlain) {
+  const std::string model = base("llama-h48-bfloat16"), name = "model.layers.1.mlp.gate_proj.weight";
+  const std::string path = model + "/model.safetensors";
+  std::string bytes = read_file(path);
+  uint64_t header_bytes = 0;
+  std::memcpy(&header_bytes, bytes.data(), sizeof header_bytes);
+  const auto tensor = nlohmann::json::parse(bytes.substr(sizeof header_bytes, header_bytes)).at(name);
+  ASSERT_EQ(tensor.at("shape"), (std::vector<int64_t>{88, 48}));
+  // Rows 64 to 87, the last panel: 24 upper bytes of either sign.
+  const size_t begin = sizeof header_bytes + header_bytes + tensor.at("data_offsets")[0].get<size_t>();
+  for (size_t i = 64 * 48; i < size_t{88} * 48; ++i) {
+    bytes[begin + 2 * i + 1] = static_cast<char>((i * 5 % 3 == 0 ? 0x80 : 0) | (0x26 + i * 7 % 24));
+  }
+  folder_.write("llama-h48-bfloat16/model.safetensors", bytes);
+
+  auto plain = CacheOptions{}, compact = cached();
+  plain.storage = MOX_STORAGE_PLAIN;
+  compact.storage = MOX_STORAGE_COMPACT;
+  const auto want = open_and_run(model, plain), written = open_and_run(model, compact);
+  EXPECT_THAT(written.log, ElementsAre(HasSubstr("no such file"), name + " cannot be held compact: packed anew",
+                                       HasSubstr(": wrote ")));
+  EXPECT_EQ(written.logits, want.logits);
+  const cache::PackedFile file(compact.path);
+  for (const cache::PackedSection& section : file.header().sections) {
+    EXPECT_EQ(section.storage == kernels::Storage::kPlain, section.name == name) << section.name;
+  }
+  for (const bool map : {false, true}) {
+    compact.map = map;
+    const auto used = open_and_run(model, compact);
+    EXPECT_THAT(used.log, ElementsAre(HasSubstr(map ? ": mapped " : ": read ")));
+    EXPECT_EQ(used.logits, want.logits);
+    EXPECT_EQ(used.weight_bytes, written.weight_bytes);
+  }
 }
 
 TEST_F(PackedCacheTest, FoldersHoldAFileForEachRequest) {
