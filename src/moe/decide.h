@@ -8,7 +8,6 @@
 #include <iterator>
 #include <limits>
 #include <numeric>
-#include <ranges>
 
 #include "moxie/feed_forward.h"
 
@@ -78,8 +77,16 @@ template <typename T>
 void best(const T* scores, int32_t experts, int32_t count, int32_t* ids) {
   constexpr int32_t few = 32;  // more are cheaper kept in a heap than in order
   if (count > few) {
-    std::ranges::partial_sort_copy(std::views::iota(0, experts), std::ranges::subrange(ids, ids + count),
-                                   Better<T>{scores});
+    const Better<T> better{scores};
+    std::iota(ids, ids + count, 0);
+    std::make_heap(ids, ids + count, better);  // the worst of them on top
+    for (int32_t id = count; id < experts; ++id) {
+      if (!better(id, ids[0])) continue;
+      std::pop_heap(ids, ids + count, better);
+      ids[count - 1] = id;
+      std::push_heap(ids, ids + count, better);
+    }
+    std::sort_heap(ids, ids + count, better);
     return;
   }
   int32_t id = 0;

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
 #include <numeric>
 #include <random>
@@ -115,6 +116,24 @@ TEST(Ties, GoToTheLowerIndex) {
   EXPECT_THAT(decide(settings_of(MOX_ROUTER_DYNAMIC, 6, 0, 1.0F), logits).experts, ElementsAre(1, 2, 3, 5, 0, 4));
   EXPECT_THAT(decide(settings_of(MOX_ROUTER_SWITCH, 6), logits).experts, ElementsAre(1));
   EXPECT_THAT(decide(settings_of(MOX_ROUTER_LORAMOE, 6), logits).experts, ElementsAre(0, 1, 2, 3, 4, 5));
+}
+
+TEST(TopK, IsTheHeadOfAStableSort) {
+  for (const int32_t experts : {31, 64, 100, 512}) {
+    std::vector<float> logits(static_cast<size_t>(experts));
+    for (size_t i = 0; i < logits.size(); ++i) logits[i] = static_cast<float>(i * 37 % 29);
+    std::vector<int32_t> sorted(logits.size());
+    std::iota(sorted.begin(), sorted.end(), 0);
+    std::stable_sort(sorted.begin(), sorted.end(), [&](int32_t a, int32_t b) {
+      return logits[static_cast<size_t>(a)] > logits[static_cast<size_t>(b)];
+    });
+    for (const int32_t count : {1, 2, 8, 30, 31, 32, 33, 63, 64, 99, 100, 511, 512}) {
+      if (count > experts) continue;
+      EXPECT_THAT(decide(settings_of(MOX_ROUTER_TOP_K, experts, count), logits).experts,
+                  testing::ElementsAreArray(sorted.begin(), sorted.begin() + count))
+          << count << " of " << experts;
+    }
+  }
 }
 
 // In float32 the least likely probabilities underflow: they are equal then, and nobody may read rubbish there.
