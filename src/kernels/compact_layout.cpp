@@ -35,7 +35,7 @@ void expand_compact(const CompactHeader& block, int64_t k_begin, int64_t k_end, 
   const auto at = [&](int64_t group, int place) {
     return words + (group - k_begin / compact_group_k) * 64 + place / 2;
   };
-  const int64_t first = k_begin / compact_group_k, end = (k_end + compact_group_k - 1) / compact_group_k;
+  const int64_t first = k_begin / compact_group_k, end = compact_groups(k_end);
   for (int64_t g = first; g < end; ++g) {
     const uint8_t* codes = groups + g * compact_group_bytes;
     for (int row = 0; row < 2; ++row) {

@@ -36,13 +36,16 @@ struct CompactHeader {
 };
 static_assert(sizeof(CompactHeader) == 64);
 
+// Groups that `length` of k takes.
+constexpr int64_t compact_groups(int64_t length) { return (length + compact_group_k - 1) / compact_group_k; }
+
 constexpr int64_t compact_block_bytes =
-    int64_t{sizeof(CompactHeader)} + compact_block_k / compact_group_k * compact_group_bytes;
+    int64_t{sizeof(CompactHeader)} + compact_groups(compact_block_k) * compact_group_bytes;
 
 // Bytes of a panel of so many k, and how far into it the header of the block is that k lies in.
 constexpr int64_t compact_panel_bytes(int64_t padded_k) {
   const int64_t blocks = (padded_k + compact_block_k - 1) / compact_block_k;
-  return blocks * int64_t{sizeof(CompactHeader)} + padded_k / compact_group_k * compact_group_bytes;
+  return blocks * int64_t{sizeof(CompactHeader)} + compact_groups(padded_k) * compact_group_bytes;
 }
 constexpr int64_t compact_block_at(int64_t k) { return k / compact_block_k * compact_block_bytes; }
 

@@ -8,9 +8,6 @@ constexpr int vectors_of_half_row = vectors_per_panel / 2;
 
 using Halves = uint16_t __attribute__((vector_size(sizeof(Bytes))));
 
-// Groups that `length` of k takes.
-inline int64_t groups_of(int64_t length) { return (length + compact_group_k - 1) / compact_group_k; }
-
 inline Bytes load_bytes(const std::byte* from) {
   Bytes v;
   __builtin_memcpy(&v, from, sizeof v);

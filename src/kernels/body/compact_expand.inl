@@ -8,7 +8,7 @@ template <class Store, class Put>
 inline void expand(CompactAt at, int64_t length, Store store, Put put) {
   const Bytes table = repeat(at.block->upper);
   const std::byte* from = at.bytes();
-  const int64_t groups = groups_of(length);
+  const int64_t groups = compact_groups(length);
   for (int64_t g = 0; g < groups; ++g) {
 #pragma GCC unroll 4
     for (int part = 0; part < vectors_of_half_row; ++part) {

@@ -38,7 +38,7 @@ struct CompactStrip {
 template <class Product, int rows, int panels, int lines, class Keep>
 void strip_compact(const CompactBlock& block, const CompactStrip<Product>& s) {
   const CompactPanels<panels> w(block.panels, block.k);
-  const int64_t groups = groups_of(block.k_end - block.k), here = groups * compact_group_bytes;
+  const int64_t groups = compact_groups(block.k_end - block.k), here = groups * compact_group_bytes;
   AskAhead<lines> ahead;
   if (s.asked_from < here) {
     const int64_t left = (here - s.asked_from + s.asked_per_group - 1) / s.asked_per_group;
@@ -59,7 +59,7 @@ void strip_compact(const CompactBlock& block, const CompactStrip<Product>& s) {
 // By the words that the first strip kept.
 template <class Product, int rows>
 void strip_kept(const CompactBlock& block, const CompactStrip<Product>& s) {
-  const int64_t groups = groups_of(block.k_end - block.k);
+  const int64_t groups = compact_groups(block.k_end - block.k);
   tile<Product, rows, 1, vectors_per_panel>(
       s.a, s.lda, groups * compact_group_k, s.kept, 0, Sums{nullptr, 0, 0}, s.end, s.accumulate,
       NextChunk<1, 3>{block.next.first + (s.asked_from - groups * compact_group_bytes),
@@ -111,7 +111,7 @@ class CompactStrips {
   // a: of the first row, at column k of the block.
   inline void multiply(const CompactBlock& block, int beside, const typename Product::Element* a, int64_t lda, float* c,
                        int64_t ldc, bool accumulate, Progress* progress) const {
-    const int64_t groups = groups_of(block.k_end - block.k), shortest = strips_.total / strips_.parts;
+    const int64_t groups = compact_groups(block.k_end - block.k), shortest = strips_.total / strips_.parts;
     const int64_t share = (groups * compact_group_bytes + line_bytes + strips_.parts - 1) / strips_.parts;
     alignas(line_bytes) uint32_t kept[block_length / 2 * panel_width];
     for (int64_t i = 0; i < strips_.parts; ++i) {

@@ -57,7 +57,7 @@ struct KeptProduct : Float32Product {
 };
 
 // Whole groups of compact weights: an end that is none meets zeros behind k.
-inline int64_t whole_length(const Piece& piece) { return groups_of(piece.k_end - piece.k) * compact_group_k; }
+inline int64_t whole_length(const Piece& piece) { return compact_groups(piece.k_end - piece.k) * compact_group_k; }
 
 // `length` of k of a compact panel, all in one block: a float32 panel.
 void expand_widened(CompactAt at, int64_t length, float* widened) {

@@ -137,7 +137,7 @@ void write_sums(const Matmul& m, int64_t row, int64_t panel, bool add, const flo
 
 // Compact words are expanded.
 const bfloat16* words_at(const Matmul& m, int64_t panel, int64_t k, int64_t length, Scratch& own) {
-  const int64_t whole = (length + compact_group_k - 1) / compact_group_k * compact_group_k;
+  const int64_t whole = compact_groups(length) * compact_group_k;
   void* room =
       m.w->is_compact() ? own.words.at_least(sizeof(bfloat16) * static_cast<size_t>(whole * panel_width)) : nullptr;
   return m.w->words(panel, k, k + length, static_cast<bfloat16*>(room));
