@@ -22,10 +22,9 @@ bool StoragePolicy::takes_either(DType dtype) const {
 }
 
 StoragePolicy storage_policy(mox_storage wanted, const Choice& kernels) {
-  // With AVX2 expanding takes too long, and with tiles it was not measured.
+  // With AVX2 expanding takes too long.
   const Kernels& products = *kernels.bf16;
-  return {wanted, products.backend == MOX_BACKEND_NATIVE &&
-                      (products.isa == MOX_ISA_AVX512 || products.isa == MOX_ISA_AVX512_BF16)};
+  return {wanted, products.backend == MOX_BACKEND_NATIVE && products.isa >= MOX_ISA_AVX512};
 }
 
 Storage storage_of(const StoragePolicy& policy, DType dtype, int64_t n, int64_t k, const PackSample& pack) {

@@ -246,5 +246,21 @@ TEST(StorageTest, IsCompactWhereThatIsWantedAndFits) {
   EXPECT_EQ(storage_of(compact, MOX_BF16, n, k, unfit), Storage::kPlain);
 }
 
+// Whatever this machine has: the policy only asks which kernels were chosen.
+TEST(StorageTest, IsQuickerCompactWhereVectorsAreWide) {
+  const auto quicker = [](const Kernels& kernels) {
+    Choice choice;
+    choice.bf16 = &kernels;
+    return storage_policy(MOX_STORAGE_AUTO, choice).compact_is_quicker;
+  };
+  EXPECT_TRUE(quicker(entries::amx));
+  EXPECT_TRUE(quicker(entries::avx512_bf16));
+  EXPECT_TRUE(quicker(entries::avx512));
+  EXPECT_FALSE(quicker(entries::avx2));
+  EXPECT_FALSE(quicker(entries::portable));
+  EXPECT_FALSE(quicker(entries::eigen));
+  EXPECT_FALSE(quicker(entries::reference));
+}
+
 }  // namespace
 }  // namespace moxie::kernels::test

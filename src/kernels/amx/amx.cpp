@@ -17,9 +17,9 @@ void emulated_matmul_bf16(const Matmul& m) { tile_matmul<EmulatedTiles>(m); }
 
 // Small products by the instructions and by their emulation: whether they agree. Along enough k, and in enough rows,
 // that sums wait in memory between.
-bool tiles_work() {
+bool tiles_work(Storage storage) {
   constexpr int64_t n = 40, k = 1100, most = 37, ld = 1120, columns = 64;
-  PackedMatrix w(MOX_BF16, n, k);
+  PackedMatrix w(MOX_BF16, n, k, storage);
   std::vector<float> values(n * k);
   for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i * 37 % 61) / 64 - 0.5F;
   w.pack_rows(0, n, values.data(), MOX_F32, k);
@@ -52,7 +52,7 @@ bool tiles_work() {
 }  // namespace
 
 const char* refusal() {
-  static const bool work = tiles_work();
+  static const bool work = tiles_work(Storage::kPlain) && tiles_work(Storage::kCompact);
   return work ? "" : "its tiles do not compute what their emulation does";
 }
 

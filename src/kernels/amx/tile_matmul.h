@@ -8,21 +8,21 @@
 #include <algorithm>
 
 #include "kernels/amx/ahead.h"
+#include "kernels/amx/pieces.h"
 #include "kernels/amx/tiles.h"
-#include "kernels/compact_layout.h"
 #include "kernels/kernels.h"
 
 namespace moxie::kernels::amx {
 
 constexpr int64_t panel_row_bytes = panel_width * 2 * static_cast<int64_t>(sizeof(bfloat16));  // of two k
-constexpr int64_t step_elements = panel_width * tile_k;                                        // of a panel, 32 k
-constexpr int64_t step_bytes = step_elements * static_cast<int64_t>(sizeof(bfloat16));
-constexpr int64_t most_rows = 2 * tile_rows;  // of a block
+constexpr int64_t most_rows = 2 * tile_rows;                                                   // of a block
 
 // Steps of k that make a piece. Where blocks of rows share weights, a piece of a panel fits the first-level cache
-// beside the rows that stream past it; where they do not, it is only how far ahead memory is asked.
+// beside the rows that stream past it, and so do the words of two where compact ones run side by side; of weights that
+// are read from memory once, it is only how far ahead they are asked.
 constexpr int64_t shared_steps = 16;
-constexpr int64_t most_single_steps = 32;
+constexpr int64_t single_steps_of_compact = 8;
+constexpr int64_t single_steps_of_plain = 32;
 
 // What comes out of a block of k that is not the last stays in c, and the next goes on from there.
 enum class Sums { kBegin, kGoOn };
@@ -63,7 +63,10 @@ class TileProduct {
  public:
   explicit TileProduct(const Matmul& m)
       // Behind k both sides hold zeros up to the next multiple of 32.
-      : m_(m), steps_((m.k_end - m.k_begin + tile_k - 1) / tile_k), blocks_(m.rows) {}
+      : m_(m),
+        weights_{m.w, m.panel_begin, m.k_begin},
+        steps_((m.k_end - m.k_begin + tile_k - 1) / tile_k),
+        blocks_(m.rows) {}
 
   void run() {
     // Sums that are added to what c holds must be whole before.
@@ -75,23 +78,6 @@ class TileProduct {
   }
 
  private:
-  // Weights of so many steps: where they lie, or expanded into one of two rooms.
-  [[nodiscard]] const bfloat16* weights(int64_t panel, int64_t step, int64_t steps, int room = 0) {
-    const int64_t k = m_.k_begin + step * tile_k;
-    return m_.w->words(m_.panel_begin + panel, k, k + steps * tile_k, room_[room]);
-  }
-  // What is read for them.
-  [[nodiscard]] const void* memory(int64_t panel, int64_t step) const {
-    const int64_t k = m_.k_begin + step * tile_k;
-    if (m_.w->is_compact()) return m_.w->compact_block(m_.panel_begin + panel, k);
-    return m_.w->panel_bf16(m_.panel_begin + panel, k);
-  }
-  [[nodiscard]] int64_t memory_bytes(int64_t steps) const {
-    if (!m_.w->is_compact()) return steps * step_bytes;
-    return compact_panel_bytes(steps * tile_k);
-  }
-  // Of a piece of rows that do not share weights.
-  [[nodiscard]] int64_t single_steps() const { return m_.w->is_compact() ? shared_steps : most_single_steps; }
   [[nodiscard]] int64_t panels() const { return m_.panel_end - m_.panel_begin; }
   [[nodiscard]] float* sums(const RowBlock& rows, int64_t panel) const {
     return m_.c + rows.first * m_.ldc + panel * panel_width;
@@ -108,84 +94,97 @@ class TileProduct {
 
   // Several blocks of rows: a piece of a panel serves them all before the next one comes.
   void share_weights() {
-    const int64_t pieces_of_k = std::max<int64_t>(1, (steps_ + shared_steps - 1) / shared_steps);
-    const int64_t pieces = pieces_of_k * panels();
+    const Pieces pieces(Order::kAlongPanels, panels(), false, steps_, shared_steps);
     DealtFetches fetches(m_.meanwhile, steps_ * panels() * blocks_.count);
-    int64_t done = 0;
-    for (int64_t piece = 0; piece < pieces_of_k; ++piece) {
-      const int64_t step = piece * shared_steps, steps = std::min(shared_steps, steps_ - step);
-      for (int64_t panel = 0; panel < panels(); ++panel) {
-        Ahead ahead(after_shared(panel, step + steps), steps * blocks_.count);
-        const bfloat16* w = weights(panel, step, steps);
-        for (int64_t i = 0; i < blocks_.count; ++i) {
-          const RowBlock rows = blocks_.at(i);
-          shape(rows);
-          begin(rows, panel, piece == 0 ? Sums::kBegin : Sums::kGoOn);
-          if (rows.two_tiles()) {
-            walk<2, 1, Reuse::kWeights>(activations(rows, step), w, nullptr, steps, ahead, fetches);
-          } else {
-            walk<1, 1, Reuse::kWeights>(activations(rows, step), w, nullptr, steps, ahead, fetches);
-          }
-          store(rows, panel);
+    expand_first(pieces);
+    for (int64_t i = 0; i < pieces.count(); ++i) {
+      const Piece piece = pieces.at(i);
+      Ahead ahead(area_after(pieces, i), piece.steps * blocks_.count);
+      for (int64_t b = 0; b < blocks_.count; ++b) {
+        // Back and forth: another shape of the tiles, which the shorter blocks need, is dear.
+        const RowBlock rows = blocks_.at(i % 2 == 0 ? b : blocks_.count - 1 - b);
+        shape(rows);
+        begin(rows, piece.panel, piece.step == 0 ? Sums::kBegin : Sums::kGoOn);
+        // The last to read a piece makes way for the next one.
+        Expansion next = b + 1 == blocks_.count ? expansion_after(pieces, i) : Expansion();
+        const Walk walk{activations(rows, piece.step),
+                        words(piece.panel, piece.step, 0),
+                        nullptr,
+                        piece.steps,
+                        ahead,
+                        fetches,
+                        next};
+        if (rows.two_tiles()) {
+          take<2, 1, Reuse::kWeights>(walk);
+        } else {
+          take<1, 1, Reuse::kWeights>(walk);
         }
-        advance(++done, pieces);
+        store(rows, piece.panel);
       }
+      advance(i + 1, pieces.count());
     }
-  }
-
-  // The piece that is read after this one: where it is, and how long.
-  Area after_shared(int64_t panel, int64_t next_step) const {
-    const int64_t step = (next_step - 1) / shared_steps * shared_steps;
-    if (panel + 1 < panels()) return {memory(panel + 1, step), nullptr, memory_bytes(next_step - step)};
-    if (next_step < steps_) {
-      return {memory(0, next_step), nullptr, memory_bytes(std::min(shared_steps, steps_ - next_step))};
-    }
-    return {m_.after, nullptr, memory_bytes(std::min(shared_steps, steps_))};
   }
 
   // One block of rows alone: every weight is read once, along the whole of k. With one tile of rows two panels run side
-  // by side, half of the panels apart, so that each stream goes on where its last panel ended.
-  void stream_weights(int64_t i) {
-    const RowBlock rows = blocks_.at(i);
-    const int64_t half = rows.two_tiles() ? 0 : panels() / 2;
-    const int64_t walks = panels() - half;
-    DealtFetches fetches(m_.meanwhile, i == 0 ? steps_ * walks : 0);
+  // by side.
+  void stream_weights(int64_t block) {
+    const RowBlock rows = blocks_.at(block);
+    const Pieces pieces(Order::kAlongK, panels(), !rows.two_tiles(), steps_,
+                        weights_.compact() ? single_steps_of_compact : single_steps_of_plain);
+    DealtFetches fetches(m_.meanwhile, block == 0 ? steps_ * pieces.walks() : 0);
     int64_t done = 0;
-    for (int64_t panel = 0; panel < panels();) {
-      const bool paired = panel < half;
-      shape(rows);
-      begin(rows, panel, Sums::kBegin);
-      for (int64_t step = 0; step < steps_; step += single_steps()) {
-        const int64_t steps = std::min(single_steps(), steps_ - step);
-        Ahead ahead(after_single(panel, half, step + steps), steps);
-        const bfloat16* a = activations(rows, step);
-        const bfloat16* w = weights(panel, step, steps);
-        if (rows.two_tiles()) {
-          walk<2, 1, Reuse::kActivations>(a, w, nullptr, steps, ahead, fetches);
-        } else if (paired) {
-          walk<1, 2, Reuse::kActivations>(a, w, weights(panel + half, step, steps, 1), steps, ahead, fetches);
-        } else {
-          walk<1, 1, Reuse::kActivations>(a, w, nullptr, steps, ahead, fetches);
-        }
+    expand_first(pieces);
+    for (int64_t i = 0; i < pieces.count(); ++i) {
+      const Piece piece = pieces.at(i);
+      const bool paired = piece.second >= 0;
+      if (piece.step == 0) {
+        shape(rows);
+        begin(rows, piece.panel, Sums::kBegin);
       }
-      store(rows, panel);
-      if (paired) store_second(rows, panel + half);
-      panel = panel_after(panel, half);
-      if (i == 0) advance(++done, walks);
+      Ahead ahead(area_after(pieces, i), piece.steps);
+      Expansion next = expansion_after(pieces, i);
+      const Walk walk{activations(rows, piece.step),
+                      words(piece.panel, piece.step, 0),
+                      paired ? words(piece.second, piece.step, 1) : nullptr,
+                      piece.steps,
+                      ahead,
+                      fetches,
+                      next};
+      if (weights_.compact()) {
+        take_alone<Reuse::kBoth>(rows, paired, walk);
+      } else {
+        take_alone<Reuse::kActivations>(rows, paired, walk);
+      }
+      if (!pieces.ends_k(piece)) continue;
+      store(rows, piece.panel);
+      if (paired) store_second(rows, piece.second);
+      if (block == 0) advance(++done, pieces.walks());
     }
   }
 
-  // Behind the first half come the panels that have none beside them; the second half went with the first.
-  static int64_t panel_after(int64_t panel, int64_t half) { return panel + 1 == half ? 2 * half : panel + 1; }
+  // Words of a piece that begins there: where they lie, or where they were expanded to.
+  [[nodiscard]] const bfloat16* words(int64_t panel, int64_t step, int room) {
+    return weights_.compact() ? room_[room] : weights_.words(panel, step, nullptr);
+  }
 
-  Area after_single(int64_t panel, int64_t half, int64_t next_step) const {
-    if (next_step == steps_) {
-      panel = panel_after(panel, half);
-      next_step = 0;
+  void expand_first(const Pieces& pieces) {
+    if (weights_.compact() && pieces.count() > 0) Expansion(weights_, pieces.at(0), room_[0], room_[1]).finish();
+  }
+  Expansion expansion_after(const Pieces& pieces, int64_t i) {
+    if (!weights_.compact() || i + 1 == pieces.count()) return {};
+    return {weights_, pieces.at(i + 1), room_[0], room_[1]};
+  }
+
+  // What is asked for during piece i: the next one, or, where that is being expanded already, the one after it.
+  [[nodiscard]] Area area_after(const Pieces& pieces, int64_t i) const {
+    const int64_t later = i + (weights_.compact() ? 2 : 1);
+    const Piece piece = pieces.at(std::min(later, pieces.count() - 1));
+    const int64_t bytes = weights_.bytes(piece.steps);
+    if (later < pieces.count()) {
+      return {weights_.memory(piece.panel, piece.step),
+              piece.second >= 0 ? weights_.memory(piece.second, piece.step) : nullptr, bytes};
     }
-    const int64_t bytes = memory_bytes(std::min(single_steps(), steps_ - next_step));
-    if (panel >= panels()) return {m_.after, nullptr, bytes};
-    return {memory(panel, next_step), panel < half ? memory(panel + half, next_step) : nullptr, bytes};
+    return {later == pieces.count() ? m_.after : nullptr, nullptr, bytes};
   }
 
   void advance(int64_t done, int64_t of) {
@@ -194,8 +193,17 @@ class TileProduct {
     shaped_ = 0;  // another product on this thread would have let go of the tiles
   }
 
-  // Which operand is read again soon; the other one need not stay in the first-level cache.
-  enum class Reuse { kActivations, kWeights };
+  // Which operand is read from the first-level cache, and may stay there.
+  enum class Reuse : uint8_t { kActivations, kWeights, kBoth };
+
+  // A piece against one block of rows, and what goes on beside it.
+  struct Walk {
+    const bfloat16 *a, *w, *second;
+    int64_t steps;
+    Ahead& ahead;
+    DealtFetches& fetches;
+    Expansion& next;
+  };
 
   template <int tile, bool stays>
   void load(const bfloat16* from, int64_t stride) {
@@ -209,31 +217,43 @@ class TileProduct {
   // One step of k: 16 columns of weights against the tiles of activations.
   template <int rows_of_tiles, int sum, int b, Reuse reuse>
   void multiply_half(const bfloat16* w) {
-    load<b, reuse == Reuse::kWeights>(w, panel_row_bytes);
+    load<b, reuse != Reuse::kActivations>(w, panel_row_bytes);
     tiles_.template multiply<sum, 4, b>();
     if constexpr (rows_of_tiles == 2) tiles_.template multiply<sum + 2, 5, b>();
   }
 
   // Two tiles of rows take one panel, one takes one or two.
   template <int rows_of_tiles, int panels, Reuse reuse>
-  void walk(const bfloat16* a, const bfloat16* w, const bfloat16* second, int64_t steps, Ahead& ahead,
-            DealtFetches& fetches) {
+  void take(Walk walk) {
     static_assert(rows_of_tiles * panels <= 2, "sums have four tiles");
     const int64_t row_bytes = m_.lda * static_cast<int64_t>(sizeof(bfloat16));
-    for (int64_t step = 0; step < steps; ++step) {
-      load<4, reuse == Reuse::kActivations>(a, row_bytes);
-      if constexpr (rows_of_tiles == 2) load<5, reuse == Reuse::kActivations>(a + tile_rows * m_.lda, row_bytes);
-      multiply_half<rows_of_tiles, 0, 6, reuse>(w);
-      multiply_half<rows_of_tiles, 1, 7, reuse>(w + tile_k);
+    for (int64_t step = 0; step < walk.steps; ++step) {
+      load<4, reuse != Reuse::kWeights>(walk.a, row_bytes);
+      if constexpr (rows_of_tiles == 2) load<5, reuse != Reuse::kWeights>(walk.a + tile_rows * m_.lda, row_bytes);
+      multiply_half<rows_of_tiles, 0, 6, reuse>(walk.w);
+      multiply_half<rows_of_tiles, 1, 7, reuse>(walk.w + tile_k);
       if constexpr (panels == 2) {
-        multiply_half<rows_of_tiles, 2, 6, reuse>(second);
-        multiply_half<rows_of_tiles, 3, 7, reuse>(second + tile_k);
-        second += step_elements;
+        multiply_half<rows_of_tiles, 2, 6, reuse>(walk.second);
+        multiply_half<rows_of_tiles, 3, 7, reuse>(walk.second + tile_k);
+        walk.second += step_elements;
       }
-      a += tile_k;
-      w += step_elements;
-      ahead.step();
-      fetches.step();
+      walk.a += tile_k;
+      walk.w += step_elements;
+      walk.ahead.step();
+      walk.fetches.step();
+      walk.next.step();
+    }
+    walk.next.finish();
+  }
+
+  template <Reuse reuse>
+  void take_alone(const RowBlock& rows, bool paired, const Walk& walk) {
+    if (rows.two_tiles()) {
+      take<2, 1, reuse>(walk);
+    } else if (paired) {
+      take<1, 2, reuse>(walk);
+    } else {
+      take<1, 1, reuse>(walk);
     }
   }
 
@@ -285,6 +305,7 @@ class TileProduct {
   }
 
   const Matmul& m_;
+  Weights weights_;
   int64_t steps_;
   RowBlocks blocks_;
   Tiles tiles_;

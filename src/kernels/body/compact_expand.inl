@@ -22,11 +22,11 @@ inline void expand(CompactAt at, int64_t length, Store store, Put put) {
   for (; excepted != 0; excepted &= excepted - 1) put(__builtin_ctzll(excepted));
 }
 
-void expand(CompactAt at, int64_t length, uint32_t* words) {
+[[gnu::flatten]] void expand(CompactAt at, int64_t length, uint32_t* words) {
   constexpr int64_t group_words = 2 * panel_width;
   expand(
       at, length,
-      [&](int64_t g, int part, const Unsigned* from) {
+      [words](int64_t g, int part, const Unsigned* from) {
 #pragma GCC unroll 4
         for (int i = 0; i < vectors_of_part; ++i) {
           __builtin_memcpy(words + g * group_words + vector_of_group(part, i) * lanes, from + i, sizeof *from);
