@@ -1,14 +1,10 @@
-#include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <vector>
 
 #include "api/batch.h"
 #include "api/call.h"
-#include "kernels/packed_arena.h"
+#include "kernels/pack_together.h"
 #include "moe/tiling.h"
-#include "runtime/huge_memory.h"
-#include "runtime/parallel.h"
 
 using moxie::api::guard;
 
@@ -40,83 +36,30 @@ class Packer {
  public:
   Packer(moxie::DType dtype, const moxie::kernels::StoragePolicy& storage) : dtype_(dtype), policy_(storage) {}
 
-  // `linear` must stay where it is until run().
+  // `linear` must stay where it is until run(), and so must `matrix`.
   void add(const mox_matrix& matrix, int64_t rows, int64_t columns, const float* bias, const std::string& what,
            moxie::moe::Linear* linear) {
     const int64_t stride = checked_matrix(matrix, rows, columns, what);
-    jobs_.push_back({&matrix, stride, linear});
+    const auto pack = [&matrix, stride](int64_t first, int64_t count, int64_t to_row,
+                                        moxie::kernels::PackedMatrix* to) {
+      const auto* data = static_cast<const std::byte*>(matrix.data);
+      to->pack_rows(to_row, count, data + static_cast<size_t>(first * stride) * moxie::element_size(matrix.dtype),
+                    matrix.dtype, stride);
+    };
+    matrices_.push_back({&linear->weight, rows, columns, rows_per_task, pack});
     if (bias != nullptr) linear->bias.assign(bias, bias + rows);
   }
 
   void run(int threads) {
-    const auto count = static_cast<int64_t>(jobs_.size());
-    moxie::parallel_for(threads, count, [&](int64_t index) {
-      Job& job = jobs_[static_cast<size_t>(index)];
-      const auto pack = [&](int64_t first, int64_t rows, PackedMatrix* to) { pack_rows(job, first, rows, 0, to); };
-      job.storage = moxie::kernels::storage_of(policy_, dtype_, job.matrix->rows, job.matrix->columns, pack);
-    });
-    while (!pack(threads)) {
-    }
+    moxie::kernels::pack_together(matrices_, dtype_, policy_, threads, [](size_t) {});
   }
 
  private:
-  using PackedMatrix = moxie::kernels::PackedMatrix;
-  using Storage = moxie::kernels::Storage;
   static constexpr int64_t rows_per_task = 4 * moxie::kernels::panel_width;
-  struct Job {
-    const mox_matrix* matrix;
-    int64_t stride;
-    moxie::moe::Linear* linear;
-    Storage storage = Storage::kPlain;
-  };
-
-  static void pack_rows(const Job& job, int64_t first, int64_t rows, int64_t to_row, PackedMatrix* to) {
-    const mox_matrix& matrix = *job.matrix;
-    const auto* data = static_cast<const std::byte*>(matrix.data);
-    to->pack_rows(to_row, rows, data + static_cast<size_t>(first * job.stride) * moxie::element_size(matrix.dtype),
-                  matrix.dtype, job.stride);
-  }
-
-  // False where some turned out not to be compact: they will not be the next time.
-  bool pack(int threads) {
-    moxie::kernels::PackedArena arena;
-    struct Task {
-      size_t job;
-      int64_t row;
-    };
-    std::vector<Task> tasks;
-    for (size_t i = 0; i < jobs_.size(); ++i) {
-      const Job& job = jobs_[i];
-      arena.add(&job.linear->weight, dtype_, job.matrix->rows, job.matrix->columns, job.storage);
-      for (int64_t row = 0; row < job.matrix->rows; row += rows_per_task) tasks.push_back({i, row});
-    }
-    arena.bind(moxie::huge_memory(arena.bytes()));
-    std::vector<std::atomic<bool>> not_compact(jobs_.size());
-    moxie::parallel_for(threads, static_cast<int64_t>(tasks.size()), [&](int64_t index) {
-      const Task& task = tasks[static_cast<size_t>(index)];
-      const Job& job = jobs_[task.job];
-      if (not_compact[task.job]) return;
-      try {
-        pack_rows(job, task.row, std::min(rows_per_task, job.matrix->rows - task.row), task.row, &job.linear->weight);
-      } catch (const moxie::kernels::NotCompact&) {
-        not_compact[task.job] = true;
-      }
-    });
-    bool all_fit = true;
-    for (size_t i = 0; i < jobs_.size(); ++i) {
-      if (!not_compact[i]) continue;
-      jobs_[i].storage = Storage::kPlain;
-      all_fit = false;
-    }
-    if (!all_fit) {
-      for (const Job& job : jobs_) job.linear->weight = {};
-    }
-    return all_fit;
-  }
 
   moxie::DType dtype_;
   moxie::kernels::StoragePolicy policy_;
-  std::vector<Job> jobs_;
+  std::vector<moxie::kernels::MatrixToPack> matrices_;
 };
 
 // As held: bfloat16 where that is asked for, or where every matrix is.

@@ -25,6 +25,8 @@ int64_t rows_of_piece(int64_t row_bytes) {
   return std::max<int64_t>(panels, 1) * kernels::panel_width;
 }
 
+int64_t bytes_of_row(const TensorEntry& entry) { return entry.shape[0] == 0 ? 0 : entry.bytes / entry.shape[0]; }
+
 // Buffers that go from task to task: a fresh one for each would have its pages cleared by the system.
 class Buffers {
  public:
@@ -99,63 +101,55 @@ std::vector<float> WeightsLoader::matrix_float32(const std::string& name, int64_
 
 std::shared_ptr<const std::byte> WeightsLoader::add_rows(const TensorEntry& entry) {
   const std::shared_ptr<std::byte> memory = huge_memory(static_cast<size_t>(entry.bytes));
-  rows_.push_back({nullptr, memory.get(), &entry, nullptr});
+  rows_.push_back({memory.get(), &entry});
   return memory;
 }
 
-void WeightsLoader::fill(const std::vector<Job>& jobs) const {
+void WeightsLoader::copy_rows() const {
   struct Task {
-    const Job* job;
-    int64_t first, rows, row_bytes;
+    std::byte* to;
+    const TensorEntry* entry;
+    int64_t first, rows;
   };
   std::vector<Task> tasks;
-  int64_t largest = 0;
-  for (const Job& job : jobs) {
-    const int64_t n = job.entry->shape[0];
-    const int64_t row_bytes = n == 0 ? 0 : job.entry->bytes / n;
-    const int64_t rows = rows_of_piece(row_bytes);
-    if (job.matrix != nullptr) largest = std::max(largest, std::min(rows, n) * row_bytes);
+  for (const Rows& from : rows_) {
+    const int64_t n = from.entry->shape[0], row_bytes = bytes_of_row(*from.entry), rows = rows_of_piece(row_bytes);
     for (int64_t first = 0; first < n; first += rows) {
-      tasks.push_back({&job, first, std::min(rows, n - first), row_bytes});
+      tasks.push_back({from.to + first * row_bytes, from.entry, first, std::min(rows, n - first)});
     }
   }
-  Buffers buffers(static_cast<size_t>(largest));
   parallel_for(settings_.threads, static_cast<int64_t>(tasks.size()), [&](int64_t index) {
     const Task& task = tasks[static_cast<size_t>(index)];
-    const Job& job = *task.job;
-    if (job.not_compact != nullptr && job.not_compact->load()) return;
-    if (job.matrix == nullptr) {
-      reader_.read_rows(*job.entry, task.first, task.rows, job.rows + task.first * task.row_bytes);
-      return;
-    }
-    buffers.with([&](std::byte* rows) {
-      reader_.read_rows(*job.entry, task.first, task.rows, rows);
-      try {
-        job.matrix->pack_rows(task.first, task.rows, rows, job.entry->dtype, job.matrix->k());
-      } catch (const kernels::NotCompact&) {
-        job.not_compact->store(true);
-      }
-    });
+    reader_.read_rows(*task.entry, task.first, task.rows, task.to);
   });
 }
 
-std::vector<kernels::Storage> WeightsLoader::choose_storage() const {
-  std::vector<kernels::Storage> result(linears_.size());
-  parallel_for(settings_.threads, static_cast<int64_t>(linears_.size()), [&](int64_t index) {
-    const Linear& linear = linears_[static_cast<size_t>(index)];
-    const int64_t row_bytes = linear.n == 0 ? 0 : linear.entry->bytes / linear.n;
-    const auto pack = [&](int64_t first, int64_t rows, kernels::PackedMatrix* to) {
-      std::vector<std::byte> buffer(static_cast<size_t>(rows * row_bytes));
-      reader_.read_rows(*linear.entry, first, rows, buffer.data());
-      to->pack_rows(0, rows, buffer.data(), linear.entry->dtype, linear.k);
+kernels::PackedTogether WeightsLoader::pack() const {
+  int64_t largest = 0;
+  for (const Linear& linear : linears_) {
+    const int64_t row_bytes = bytes_of_row(*linear.entry);
+    largest = std::max(largest, std::min(rows_of_piece(row_bytes), linear.n) * row_bytes);
+  }
+  Buffers buffers(static_cast<size_t>(largest));
+  std::vector<kernels::MatrixToPack> matrices;
+  for (const Linear& linear : linears_) {
+    const TensorEntry* const entry = linear.entry;
+    const auto read_and_pack = [this, &buffers, entry](int64_t first, int64_t rows, int64_t to_row,
+                                                       kernels::PackedMatrix* to) {
+      buffers.with([&](std::byte* buffer) {
+        reader_.read_rows(*entry, first, rows, buffer);
+        to->pack_rows(to_row, rows, buffer, entry->dtype, to->k());
+      });
     };
-    result[static_cast<size_t>(index)] = kernels::storage_of(settings_.storage, dtype_, linear.n, linear.k, pack);
+    matrices.push_back({linear.matrix, linear.n, linear.k, rows_of_piece(bytes_of_row(*entry)), read_and_pack});
+  }
+  return kernels::pack_together(matrices, dtype_, settings_.storage, settings_.threads, [&](size_t i) {
+    settings_.log(MOX_LOG_INFO, linears_[i].entry->name + " cannot be held compact: packed anew");
   });
-  return result;
 }
 
 void WeightsLoader::run() {
-  fill(rows_);
+  copy_rows();
   std::vector<cache::PackedSection> sections;
   for (const Linear& linear : linears_) sections.push_back({linear.entry->name, dtype_, linear.n, linear.k});
   cache::PackedCache cache(settings_.cache, settings_.log, checkpoint_, holds_, sections, settings_.storage.aim(dtype_),
@@ -170,38 +164,15 @@ void WeightsLoader::run() {
     return;
   }
 
-  std::vector<kernels::Storage> storage = choose_storage();
-  for (bool all_fit = false; !all_fit;) {
-    kernels::PackedArena arena;
-    std::vector<std::atomic<bool>> not_compact(linears_.size());
-    std::vector<Job> jobs;
-    for (size_t i = 0; i < linears_.size(); ++i) {
-      const Linear& linear = linears_[i];
-      arena.add(linear.matrix, dtype_, linear.n, linear.k, storage[i]);
-      jobs.push_back({linear.matrix, nullptr, linear.entry, &not_compact[i]});
-    }
-    std::shared_ptr<std::byte> memory = huge_memory(arena.bytes());
-    arena.bind(memory);
-    fill(jobs);
-    all_fit = true;
-    for (size_t i = 0; i < linears_.size(); ++i) {
-      const kernels::PackedArena::Section& section = arena.sections()[i];
-      sections[i].storage = section.storage;
-      sections[i].offset = static_cast<int64_t>(section.offset);
-      sections[i].bytes = static_cast<int64_t>(section.bytes);
-      if (!not_compact[i]) continue;
-      settings_.log(MOX_LOG_INFO, linears_[i].entry->name + " cannot be held compact: packed anew");
-      storage[i] = kernels::Storage::kPlain;
-      all_fit = false;
-    }
-    if (!all_fit) {
-      arena = {};
-      for (const Linear& linear : linears_) *linear.matrix = {};
-      continue;
-    }
-    const auto mapped = cache.save(sections, memory.get(), static_cast<int64_t>(arena.bytes()));
-    if (mapped != nullptr) arena.bind(mapped);
+  kernels::PackedTogether packed = pack();
+  for (size_t i = 0; i < linears_.size(); ++i) {
+    const kernels::PackedArena::Section& section = packed.arena.sections()[i];
+    sections[i].storage = section.storage;
+    sections[i].offset = static_cast<int64_t>(section.offset);
+    sections[i].bytes = static_cast<int64_t>(section.bytes);
   }
+  const auto mapped = cache.save(sections, packed.memory.get(), static_cast<int64_t>(packed.arena.bytes()));
+  if (mapped != nullptr) packed.arena.bind(mapped);
 }
 
 std::vector<std::string> feed_forward_linears(const Architecture& architecture, int64_t layer) {

@@ -1,14 +1,13 @@
 // From a checkpoint's tensors to packed weights: what every opener of a model, a block or a feed-forward shares.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
-#include "kernels/packed_arena.h"
+#include "kernels/pack_together.h"
 #include "model/load_settings.h"
 #include "moe/feed_forward.h"
 #include "transformer/block.h"
@@ -43,19 +42,17 @@ class WeightsLoader {
   [[nodiscard]] int64_t parameters() const { return parameters_; }
 
  private:
-  struct Job {
-    kernels::PackedMatrix* matrix;  // NULL: rows are copied
-    std::byte* rows;
+  struct Rows {
+    std::byte* to;
     const checkpoint::TensorEntry* entry;
-    std::atomic<bool>* not_compact;  // set where that shows
   };
   struct Linear {
     kernels::PackedMatrix* matrix;
     const checkpoint::TensorEntry* entry;
     int64_t n, k;
   };
-  void fill(const std::vector<Job>& jobs) const;
-  [[nodiscard]] std::vector<kernels::Storage> choose_storage() const;
+  void copy_rows() const;
+  [[nodiscard]] kernels::PackedTogether pack() const;
 
   const checkpoint::Checkpoint& checkpoint_;
   const LoadSettings& settings_;
@@ -63,7 +60,7 @@ class WeightsLoader {
   checkpoint::TensorReader reader_;
   DType dtype_ = MOX_F32;
   std::vector<Linear> linears_;
-  std::vector<Job> rows_;
+  std::vector<Rows> rows_;
   int64_t parameters_ = 0;
 };
 
