@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "model/layer_linears.h"
 #include "model/weights_loader.h"
 #include "moe/linears.h"
 #include "runtime/error.h"

@@ -1,5 +1,6 @@
 #include "model/layer.h"
 
+#include "model/layer_linears.h"
 #include "model/weights_loader.h"
 
 namespace moxie::model {

@@ -9,8 +9,7 @@
 #include "checkpoint/checkpoint.h"
 #include "kernels/pack_together.h"
 #include "model/load_settings.h"
-#include "moe/feed_forward.h"
-#include "transformer/block.h"
+#include "moe/linear.h"
 
 namespace moxie::model {
 
@@ -63,18 +62,5 @@ class WeightsLoader {
   std::vector<Rows> rows_;
   int64_t parameters_ = 0;
 };
-
-// Names of all linears of a layer, for decide_dtype.
-std::vector<std::string> feed_forward_linears(const checkpoint::Architecture& architecture, int64_t layer);
-std::vector<std::string> attention_linears(const checkpoint::Architecture& architecture, int64_t layer);
-
-// Fills structure and adds the linears. `feed_forward` and `block` must stay where they are until run().
-void add_feed_forward(WeightsLoader* loader, int64_t layer, moe::FeedForward* feed_forward);
-void add_block(WeightsLoader* loader, int64_t layer, transformer::Block* block);
-
-transformer::Geometry geometry_of(const checkpoint::Architecture& architecture);
-
-// Error where the checkpoint has no such layer.
-void require_layer(const checkpoint::Checkpoint& checkpoint, int64_t layer);
 
 }  // namespace moxie::model
