@@ -12,7 +12,7 @@ constexpr int panels_of_compact(int64_t rows) {
 constexpr int most_beside_of_compact = 4;
 // How far ahead of their use they ask for what they read, all together: more would push itself out of the first-level
 // cache. One panel alone asks for the whole next block meanwhile.
-constexpr int64_t groups_ahead = 48;
+constexpr int64_t groups_ahead = 32;
 
 inline int64_t strips_of_compact(int64_t rows) { return Split(rows, most_rows_of_compact).parts; }
 
