@@ -175,16 +175,18 @@ class TileProduct {
     return {weights_, pieces.at(i + 1), room_[0], room_[1]};
   }
 
-  // What is asked for during piece i: the next one, or, where that is being expanded already, the one after it.
+  // What is asked for during piece i: the next one, or, where that is being expanded already, the one after it. What
+  // comes after this product is taken to be like it.
   [[nodiscard]] Area area_after(const Pieces& pieces, int64_t i) const {
-    const int64_t later = i + (weights_.compact() ? 2 : 1);
-    const Piece piece = pieces.at(std::min(later, pieces.count() - 1));
-    const int64_t bytes = weights_.bytes(piece.steps);
-    if (later < pieces.count()) {
-      return {weights_.memory(piece.panel, piece.step),
-              piece.second >= 0 ? weights_.memory(piece.second, piece.step) : nullptr, bytes};
-    }
-    return {later == pieces.count() ? m_.after : nullptr, nullptr, bytes};
+    const int64_t later = i + (weights_.compact() ? 2 : 1), beyond = later - pieces.count();
+    if (beyond < 0) return area(pieces.at(later), weights_.memory(0, 0));
+    if (m_.after == nullptr) return {};
+    return area(pieces.at(std::min(beyond, pieces.count() - 1)), static_cast<const char*>(m_.after));
+  }
+  // Of a product whose first panel lies at `from`.
+  [[nodiscard]] Area area(const Piece& piece, const char* from) const {
+    const auto at = [&](int64_t panel) { return from + (weights_.memory(panel, piece.step) - weights_.memory(0, 0)); };
+    return {at(piece.panel), piece.second >= 0 ? at(piece.second) : nullptr, weights_.bytes(piece.steps)};
   }
 
   void advance(int64_t done, int64_t of) {
