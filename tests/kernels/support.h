@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <ostream>
 #include <random>
 #include <string>
 #include <vector>
@@ -129,6 +130,9 @@ inline void run(const Kernels& kernels, DType dtype, const Matmul& m) {
 struct Candidate {
   const Kernels* kernels;
   DType dtype;
+  [[nodiscard]] std::string name() const { return std::string(kernels->name) + (dtype == MOX_F32 ? "_f32" : "_bf16"); }
+  // Instead of its bytes, some of which are padding.
+  friend void PrintTo(const Candidate& candidate, std::ostream* out) { *out << candidate.name(); }
 };
 
 inline std::vector<Candidate> candidates() {
@@ -140,9 +144,7 @@ inline std::vector<Candidate> candidates() {
   return result;
 }
 
-inline std::string name_of(const testing::TestParamInfo<Candidate>& info) {
-  return std::string(info.param.kernels->name) + (info.param.dtype == MOX_F32 ? "_f32" : "_bf16");
-}
+inline std::string name_of(const testing::TestParamInfo<Candidate>& info) { return info.param.name(); }
 
 inline std::string name_of_entry(const testing::TestParamInfo<const Kernels*>& info) { return info.param->name; }
 
