@@ -15,7 +15,7 @@
 namespace moxie::kernels::amx {
 
 constexpr int64_t panel_row_bytes = panel_width * 2 * static_cast<int64_t>(sizeof(bfloat16));  // of two k
-constexpr int64_t most_rows = 2 * tile_rows;                                                   // of a block
+constexpr int64_t most_rows = int64_t{2} * tile_rows;                                          // of a block
 
 // Steps of k that make a piece. Where blocks of rows share weights, a piece of a panel fits the first-level cache
 // beside the rows that stream past it, and so do the words of two where compact ones run side by side; of weights that
