@@ -20,7 +20,7 @@ type WeightStorage int
 
 // The ways weights lie in memory.
 const (
-	WeightStorageAuto    WeightStorage = 0 // compact from 1 MiB on, where the kernels in use are known to be quicker so
+	WeightStorageAuto    WeightStorage = 0 // compact from 1 MiB on, where the kernels in use are expected to be quicker so
 	WeightStoragePlain   WeightStorage = 1 // two bytes for a weight
 	WeightStorageCompact WeightStorage = 2 // compact wherever the weights allow
 )

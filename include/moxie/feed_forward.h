@@ -62,7 +62,7 @@ typedef enum mox_weights {
  * rows wait for, and come out bit by bit: results are the same. A matrix whose weights differ too
  * much in size from each other is held plain whatever is asked for, as float32 is. */
 typedef enum mox_storage {
-  MOX_STORAGE_AUTO = 0,   /* compact from 1 MiB on, where the kernels in use are known to be quicker so */
+  MOX_STORAGE_AUTO = 0,   /* compact from 1 MiB on, where the kernels in use are expected to be quicker so */
   MOX_STORAGE_PLAIN = 1,  /* two bytes for a weight */
   MOX_STORAGE_COMPACT = 2 /* compact wherever the weights allow */
 } mox_storage;

@@ -14,8 +14,7 @@ std::vector<Storage> choose_storage(const std::vector<MatrixToPack>& matrices, D
   std::vector<Storage> result(matrices.size());
   parallel_for(threads, static_cast<int64_t>(matrices.size()), [&](int64_t index) {
     const MatrixToPack& m = matrices[static_cast<size_t>(index)];
-    const auto sample = [&](int64_t first, int64_t rows, PackedMatrix* to) { m.pack(first, rows, 0, to); };
-    result[static_cast<size_t>(index)] = storage_of(policy, dtype, m.n, m.k, sample);
+    result[static_cast<size_t>(index)] = storage_of(policy, dtype, m.n, m.k, m.pack);
   });
   return result;
 }

@@ -12,9 +12,6 @@
 
 namespace moxie::kernels {
 
-// Packs rows [first, first + rows) of a source to a matrix's rows from to_row on. From any thread.
-using PackRows = std::function<void(int64_t first, int64_t rows, int64_t to_row, PackedMatrix* to)>;
-
 struct MatrixToPack {
   PackedMatrix* matrix;
   int64_t n, k;

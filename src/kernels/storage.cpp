@@ -27,7 +27,7 @@ StoragePolicy storage_policy(mox_storage wanted, const Choice& kernels) {
   return {wanted, products.backend == MOX_BACKEND_NATIVE && products.isa >= MOX_ISA_AVX512};
 }
 
-Storage storage_of(const StoragePolicy& policy, DType dtype, int64_t n, int64_t k, const PackSample& pack) {
+Storage storage_of(const StoragePolicy& policy, DType dtype, int64_t n, int64_t k, const PackRows& pack) {
   if (policy.aim(dtype) == Storage::kPlain) return Storage::kPlain;
   if (policy.wanted == MOX_STORAGE_AUTO && packed_bytes(dtype, n, k) < least_bytes) return Storage::kPlain;
   const int64_t panels = (n + panel_width - 1) / panel_width,
@@ -36,7 +36,7 @@ Storage storage_of(const StoragePolicy& policy, DType dtype, int64_t n, int64_t 
     for (int64_t i = 0; i < samples; ++i) {
       const int64_t first = panels * i / samples * panel_width, rows = std::min(panel_width, n - first);
       PackedMatrix sample(dtype, rows, k, Storage::kCompact);
-      pack(first, rows, &sample);
+      pack(first, rows, 0, &sample);
     }
   } catch (const NotCompact&) {
     return Storage::kPlain;

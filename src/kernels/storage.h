@@ -10,7 +10,7 @@
 
 namespace moxie::kernels {
 
-// What the caller wants, and whether the products in use are known to be quicker with compact weights.
+// What the caller wants, and whether the products in use are expected to be quicker with compact weights.
 struct StoragePolicy {
   mox_storage wanted = MOX_STORAGE_AUTO;
   bool compact_is_quicker = false;
@@ -23,11 +23,11 @@ struct StoragePolicy {
 
 StoragePolicy storage_policy(mox_storage wanted, const Choice& kernels);
 
-// pack(first row, rows, matrix): packs part of the weights into a matrix of so many rows.
-using PackSample = std::function<void(int64_t first, int64_t rows, PackedMatrix* to)>;
+// Packs rows [first, first + rows) of a source to a matrix's rows from to_row on. From any thread.
+using PackRows = std::function<void(int64_t first, int64_t rows, int64_t to_row, PackedMatrix* to)>;
 
 // How to hold a matrix. Where it may be compact, a few of its panels are tried; that the others are like them shows
 // when they are packed.
-Storage storage_of(const StoragePolicy& policy, DType dtype, int64_t n, int64_t k, const PackSample& pack);
+Storage storage_of(const StoragePolicy& policy, DType dtype, int64_t n, int64_t k, const PackRows& pack);
 
 }  // namespace moxie::kernels

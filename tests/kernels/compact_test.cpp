@@ -231,10 +231,10 @@ TEST(StorageTest, IsCompactWhereThatIsWantedAndFits) {
   std::mt19937 generator(67);
   const int64_t n = 1024, k = 512;
   const std::vector<float> weights = normal_floats(generator, n * k);
-  const auto pack = [&](int64_t first, int64_t rows, PackedMatrix* to) {
-    to->pack_rows(0, rows, weights.data() + first * k, MOX_F32, k);
+  const auto pack = [&](int64_t first, int64_t rows, int64_t to_row, PackedMatrix* to) {
+    to->pack_rows(to_row, rows, weights.data() + first * k, MOX_F32, k);
   };
-  const auto never = [](int64_t, int64_t, PackedMatrix*) { ADD_FAILURE() << "nothing is to be tried"; };
+  const auto never = [](int64_t, int64_t, int64_t, PackedMatrix*) { ADD_FAILURE() << "nothing is to be tried"; };
   const StoragePolicy compact{MOX_STORAGE_COMPACT, false}, quick{MOX_STORAGE_AUTO, true}, slow{MOX_STORAGE_AUTO, false};
   EXPECT_EQ(storage_of(compact, MOX_BF16, n, k, pack), Storage::kCompact);
   EXPECT_EQ(storage_of(compact, MOX_F32, n, k, never), Storage::kPlain);
@@ -242,7 +242,7 @@ TEST(StorageTest, IsCompactWhereThatIsWantedAndFits) {
   EXPECT_EQ(storage_of(quick, MOX_BF16, n / 2, k, never), Storage::kPlain) << "smaller than the least";
   EXPECT_EQ(storage_of(slow, MOX_BF16, n, k, never), Storage::kPlain);
   EXPECT_EQ(storage_of({MOX_STORAGE_PLAIN, true}, MOX_BF16, n, k, never), Storage::kPlain);
-  const auto unfit = [](int64_t, int64_t, PackedMatrix*) { throw NotCompact(); };
+  const auto unfit = [](int64_t, int64_t, int64_t, PackedMatrix*) { throw NotCompact(); };
   EXPECT_EQ(storage_of(compact, MOX_BF16, n, k, unfit), Storage::kPlain);
 }
 

@@ -12,6 +12,7 @@
 #include "adapter/factors.h"
 #include "kernels/entries.h"
 #include "moe/feed_forward.h"
+#include "moe/tiling.h"
 #include "runtime/executor.h"
 
 namespace moxie::moe {
@@ -22,7 +23,7 @@ using kernels::Kernels;
 using kernels::PackedMatrix;
 using kernels::Storage;
 
-constexpr int64_t hidden = 170, ffn = 550, padded_hidden = 192;
+constexpr int64_t hidden = 170, ffn = 550, padded_hidden = padded(hidden);
 
 class Values {
  public:
@@ -111,8 +112,6 @@ struct Layer {
   }
 };
 
-const Kernels& portable() { return kernels::entries::portable; }
-
 // Rows [first, end) of the layer.
 std::vector<float> run(const Layer& layer, const FeedForward& base, const Kernels& products, int threads, int64_t first,
                        int64_t end) {
@@ -120,7 +119,7 @@ std::vector<float> run(const Layer& layer, const FeedForward& base, const Kernel
   std::vector<FeedForwardRange> ranges{{0, rows, nullptr}};
   if (!layer.one.empty()) {
     const int64_t third = layer.rows / 3;
-    const auto within = [&](int64_t row) { return std::min(std::max<int64_t>(row - first, 0), rows); };
+    const auto within = [&](int64_t row) { return std::clamp<int64_t>(row - first, 0, rows); };
     ranges.clear();
     for (const FeedForwardRange range : {FeedForwardRange{0, third, &layer.mixlora},
                                          {third, 2 * third, &layer.one},
@@ -138,7 +137,7 @@ std::vector<float> run(const Layer& layer, const FeedForward& base, const Kernel
   call.ldy = padded_hidden;
   call.ranges = ranges;
   Choice choice;
-  choice.f32 = choice.small = &portable();
+  choice.f32 = choice.small = &kernels::entries::portable;
   choice.bf16 = &products;
   Placement placement;
   placement.threads = threads;

@@ -174,7 +174,7 @@ public enum WeightPrecision
 /// float32 is.</summary>
 public enum WeightStorage
 {
-    /// <summary>Compact from 1 MiB on, where the kernels in use are known to be quicker so.</summary>
+    /// <summary>Compact from 1 MiB on, where the kernels in use are expected to be quicker so.</summary>
     Auto = 0,
     /// <summary>Two bytes for a weight.</summary>
     Plain = 1,

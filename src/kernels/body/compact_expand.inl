@@ -22,6 +22,7 @@ inline void expand(CompactAt at, int64_t length, Store store, Put put) {
   for (; excepted != 0; excepted &= excepted - 1) put(__builtin_ctzll(excepted));
 }
 
+// In one piece, and with a copy of `words`: else the pointer is read from memory again after each store.
 [[gnu::flatten]] void expand(CompactAt at, int64_t length, uint32_t* words) {
   constexpr int64_t group_words = 2 * panel_width;
   expand(

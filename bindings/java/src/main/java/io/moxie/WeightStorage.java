@@ -8,7 +8,7 @@ import io.moxie.internal.mox_storage;
  * is.
  */
 public enum WeightStorage {
-  /** Compact from 1 MiB on, where the kernels in use are known to be quicker so. */
+  /** Compact from 1 MiB on, where the kernels in use are expected to be quicker so. */
   AUTO(mox_storage.MOX_STORAGE_AUTO),
   /** Two bytes for a weight. */
   PLAIN(mox_storage.MOX_STORAGE_PLAIN),
