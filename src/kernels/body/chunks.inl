@@ -11,7 +11,8 @@ namespace {
 
 constexpr int most_beside = 2;
 constexpr int most_streams = 4;  // of few rows
-constexpr int most_rows_of_strip = registers == 32 ? 8 : 6;
+// A tile of one panel: the more rows, the less is loaded for a product.
+constexpr int most_rows_of_strip = registers == 32 ? 12 : 6;
 
 // How rows that share chunks are multiplied.
 struct ChunkPlan {
@@ -43,10 +44,14 @@ inline ChunkPlan chunk_plan(int64_t rows) {
 struct Besides {
   const char* at;
   int64_t per_step;
+  template <int steps>
   inline void prefetch() {
     if (per_step == 0) return;
-    __builtin_prefetch(at, 0, 2);
-    at += per_step;
+#pragma GCC unroll 4
+    for (int step = 0; step < steps; ++step) {
+      __builtin_prefetch(at, 0, 2);
+      at += per_step;
+    }
   }
 };
 inline Besides fetch_besides(Progress::Share share, int64_t steps) {
@@ -62,11 +67,15 @@ struct NextChunk {
   const char* at;
   int64_t stride, per_step;  // bytes from stream to stream, and from step to step
   Besides besides;
+  template <int steps>
   inline void prefetch() {
 #pragma GCC unroll 4
-    for (int i = 0; i < streams; ++i) __builtin_prefetch(at + i * stride, 0, locality);
-    at += per_step;
-    besides.prefetch();
+    for (int step = 0; step < steps; ++step) {
+#pragma GCC unroll 4
+      for (int i = 0; i < streams; ++i) __builtin_prefetch(at + i * stride, 0, locality);
+      at += per_step;
+    }
+    besides.prefetch<steps>();
   }
 };
 

@@ -55,7 +55,7 @@ struct AskAhead {
       at = then.first;
       stride = then.stride;
     }
-    besides.prefetch();
+    besides.prefetch<1>();
   }
 };
 

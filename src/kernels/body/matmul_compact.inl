@@ -92,9 +92,13 @@ CompactStripCode<Product> kept_strip_for(int64_t wanted) {
 template <class Product>
 class CompactStrips {
  public:
-  inline explicit CompactStrips(int64_t rows) : strips_(rows, most_rows_of_compact), beside_(panels_of_compact(rows)) {
+  inline explicit CompactStrips(int64_t rows)
+      : strips_(rows, most_rows_of_compact),
+        length_(rows / strips_.parts),
+        longer_(rows % strips_.parts),
+        beside_(panels_of_compact(rows)) {
     for (int i = 0; i < 2; ++i) {
-      const int64_t of = strips_.begin(strips_.parts) / strips_.parts + i;
+      const int64_t of = length_ + i;
       alone_[i] = strips_.parts == 1   ? compact_strip_for<Product, 1, 3>(of)
                   : strips_.parts == 2 ? compact_strip_for<Product, 1, 2>(of)
                   : keeps()            ? compact_strip_for<Product, 1, 1, KeepWords>(of)
@@ -111,25 +115,28 @@ class CompactStrips {
   // a: of the first row, at column k of the block.
   inline void multiply(const CompactBlock& block, int beside, const typename Product::Element* a, int64_t lda, float* c,
                        int64_t ldc, bool accumulate, Progress* progress) const {
-    const int64_t groups = compact_groups(block.k_end - block.k), shortest = strips_.total / strips_.parts;
+    const int64_t groups = compact_groups(block.k_end - block.k), steps = (block.k_end - block.k + 1) / 2;
     const int64_t share = (groups * compact_group_bytes + line_bytes + strips_.parts - 1) / strips_.parts;
+    const int64_t share_of_group = (share + groups - 1) / groups;
     alignas(line_bytes) uint32_t kept[block_length / 2 * panel_width];
-    for (int64_t i = 0; i < strips_.parts; ++i) {
-      const int64_t row = strips_.begin(i), rows = strips_.begin(i + 1) - row;
+    for (int64_t i = 0, row = 0; i < strips_.parts; ++i) {
+      const bool longer = i < longer_;
       const CompactStrip<Product> s{a + row * lda,
                                     lda,
                                     {c + row * ldc, ldc, panel_width},
                                     accumulate,
                                     (beside > 1 ? groups_ahead / beside : groups) * compact_group_bytes + i * share,
-                                    (share + groups - 1) / groups,
-                                    fetch_besides(progress->go_on(beside * ((block.k_end - block.k + 1) / 2)), groups),
+                                    share_of_group,
+                                    fetch_besides(progress->go_on(beside * steps), groups),
                                     kept};
-      (beside > 1 ? together_ : i == 0 ? alone_[rows - shortest] : later_[rows - shortest])(block, s);
+      (beside > 1 ? together_ : i == 0 ? alone_[longer] : later_[longer])(block, s);
+      row += longer ? length_ + 1 : length_;
     }
   }
 
  private:
   Split strips_;
+  int64_t length_, longer_;  // rows of a strip; the first `longer_` have one more
   int beside_;
   CompactStripCode<Product> alone_[2], later_[2], together_ = nullptr;
 };

@@ -124,9 +124,7 @@ void multiply_few_widened(const Matmul& m) {
   });
 }
 
-// A tile of as many rows as there are registers for: the fewer strips, the less is loaded for a product.
-constexpr int most_rows_sharing = registers == 32 ? 12 : 6;
-inline Split sharing_strips(int64_t rows) { return Split(rows, most_rows_sharing); }
+inline Split sharing_strips(int64_t rows) { return Split(rows, most_rows_of_strip); }
 
 // A chunk of a panel meets all rows before the next one's turn, and the first strip of rows widens it for the others.
 // A strip's rows are widened right before they meet the first panel: they are still in the first-level cache then.
@@ -201,7 +199,7 @@ class Sharing {
                             steps * asked,
                             asked,
                             fetch_besides(progress_->go_on((end - chunk.begin + 1) / WidenedProduct::step), steps)};
-    strip_for<Product, 1, most_rows_sharing>(rows, streams)(s);
+    strip_for<Product>(rows, 1, streams)(s);
   }
 
   const Matmul& m_;
@@ -210,7 +208,7 @@ class Sharing {
   Progress* progress_;
   alignas(line_bytes) float a_[many_rows_of_chunk * block_length];
   alignas(line_bytes) float kept_[block_length * panel_width];
-  alignas(line_bytes) float waiting_[panel_width * most_rows_sharing * 2];  // of two strips
+  alignas(line_bytes) float waiting_[panel_width * most_rows_of_strip * 2];  // of two strips
 };
 
 void multiply_sharing(const Matmul& m) {

@@ -46,6 +46,14 @@ struct Float32Product {
   static inline Floats add(Floats sum, Activation a, Weight w) { return multiply_add(a, w, sum); }
 };
 
+// A tile of many rows moves its addresses once for several steps: there multiplication is the limit, and a core that
+// shares its units with another thread has no instructions to spare. Not so where a step widens its weights: registers
+// are too few.
+template <class Product>
+constexpr int steps_at_once(int rows) {
+  return rows > most_rows_of_tile && !Product::few_rows_ask ? 4 : 1;
+}
+
 // Where a tile reads its rows. Addresses of four rows are made of one pointer and multiples of the stride: with a
 // pointer for each row there are too few registers.
 template <class Element, int rows>
@@ -76,8 +84,28 @@ struct Sums {
 };
 
 struct NothingAhead {
+  template <int steps>
   inline void prefetch() {}
 };
+
+// One step of all rows, `beyond` elements of `a` further on.
+template <class Product, int rows, int panels, int vectors>
+[[gnu::always_inline]] inline void multiply_step(const RowsAt<typename Product::Element, rows>& at, int64_t beyond,
+                                                 typename Product::At w, int64_t panel_stride,
+                                                 Floats (&sum)[rows][panels * vectors]) {
+  constexpr int columns = panels * vectors;
+  typename Product::Weight weights[columns];
+#pragma GCC unroll 16
+  for (int j = 0; j < columns; ++j) {
+    weights[j] = Product::weight(w + (j / vectors * panel_stride + j % vectors * lanes));
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < rows; ++r) {
+    const typename Product::Activation activation = Product::activation(at.row(r) + beyond);
+#pragma GCC unroll 16
+    for (int j = 0; j < columns; ++j) sum[r][j] = Product::add(sum[r][j], activation, weights[j]);
+  }
+}
 
 // `ahead` says what to ask for with every step; panel_stride is in words, from panel to panel. The sums begin as
 // `begin` has them (NULL: at zero) and go to `end`, or are added to what is there.
@@ -100,21 +128,23 @@ template <class Product, int rows, int panels, int vectors, class Ahead>
     }
   }
   RowsAt<typename Product::Element, rows> at(a, lda);
-  for (int64_t k = 0; k < length; k += Product::step) {
-    ahead.prefetch();
-    typename Product::Weight weights[columns];
-#pragma GCC unroll 16
-    for (int j = 0; j < columns; ++j) {
-      weights[j] = Product::weight(w + (j / vectors * panel_stride + j % vectors * lanes));
+  constexpr int at_once = steps_at_once<Product>(rows);
+  constexpr int64_t k_at_once = at_once * Product::step;
+  int64_t k = 0;
+  for (; k + k_at_once - Product::step < length; k += k_at_once) {
+    ahead.template prefetch<at_once>();
+#pragma GCC unroll 4
+    for (int step = 0; step < at_once; ++step) {
+      multiply_step<Product, rows, panels, vectors>(at, step * Product::step, w, panel_stride, sum);
+      w += panel_width;
     }
-#pragma GCC unroll 16
-    for (int r = 0; r < rows; ++r) {
-      const typename Product::Activation activation = Product::activation(at.row(r));
-#pragma GCC unroll 16
-      for (int j = 0; j < columns; ++j) sum[r][j] = Product::add(sum[r][j], activation, weights[j]);
-    }
-    at.advance(Product::step);
+    at.advance(k_at_once);
+  }
+  for (; k < length; k += Product::step) {
+    ahead.template prefetch<1>();
+    multiply_step<Product, rows, panels, vectors>(at, 0, w, panel_stride, sum);
     w += panel_width;
+    at.advance(Product::step);
   }
 #pragma GCC unroll 16
   for (int r = 0; r < rows; ++r) {
