@@ -52,7 +52,9 @@ struct AskAhead {
     }
     at += per_group;
     if (--left == 0) {
-      at = then.first;
+#pragma GCC unroll 4
+      for (int i = 0; i < panels; ++i) __builtin_prefetch(then.first + i * then.stride, 0, 3);
+      at = then.first + line_bytes;
       stride = then.stride;
     }
     besides.prefetch<1>();

@@ -116,8 +116,9 @@ class CompactStrips {
   inline void multiply(const CompactBlock& block, int beside, const typename Product::Element* a, int64_t lda, float* c,
                        int64_t ldc, bool accumulate, Progress* progress) const {
     const int64_t groups = compact_groups(block.k_end - block.k), steps = (block.k_end - block.k + 1) / 2;
-    const int64_t share = (groups * compact_group_bytes + line_bytes + strips_.parts - 1) / strips_.parts;
-    const int64_t share_of_group = (share + groups - 1) / groups;
+    // Several panels ask for the header when they come to it.
+    const int64_t asked = groups * compact_group_bytes + (beside > 1 ? 0 : line_bytes);
+    const int64_t share = (asked + strips_.parts - 1) / strips_.parts, share_of_group = (share + groups - 1) / groups;
     alignas(line_bytes) uint32_t kept[block_length / 2 * panel_width];
     for (int64_t i = 0, row = 0; i < strips_.parts; ++i) {
       const bool longer = i < longer_;
