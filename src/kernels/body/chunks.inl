@@ -54,6 +54,12 @@ struct Besides {
     }
   }
 };
+// Where a product has nothing to fetch: neither instructions nor registers for it.
+struct NoBesides {
+  template <int steps>
+  inline void prefetch() {}
+};
+
 inline Besides fetch_besides(Progress::Share share, int64_t steps) {
   constexpr int64_t few_lines = 8;
   const int64_t at_once = share.lines <= few_lines ? share.lines : share.lines > steps ? share.lines - steps : 0;

@@ -35,14 +35,14 @@ struct KeepWords {
   inline void advance() { to += 2 * panel_width; }
 };
 
-// What a strip asks for with every group: `lines` of each panel.
-template <int lines>
+// What a strip asks for with every group: `lines` of each panel. One panel asks for what is in one piece of memory.
+template <int lines, class Others>
 struct AskAhead {
   const char* at;
   int64_t stride, per_group;  // bytes from panel to panel, and from group to group
   int64_t left;               // groups until `then` has its turn
   Beside<const char*> then;
-  Besides besides;
+  Others besides;
   template <int panels>
   inline void prefetch() {
 #pragma GCC unroll 4
@@ -51,15 +51,18 @@ struct AskAhead {
       for (int line = 0; line < lines; ++line) __builtin_prefetch(at + i * stride + line * line_bytes, 0, 3);
     }
     at += per_group;
-    if (--left == 0) {
+    if (panels > 1 && --left == 0) {
 #pragma GCC unroll 4
       for (int i = 0; i < panels; ++i) __builtin_prefetch(then.first + i * then.stride, 0, 3);
       at = then.first + line_bytes;
       stride = then.stride;
     }
-    besides.prefetch<1>();
+    besides.template prefetch<1>();
   }
 };
+
+// So many rows of one panel leave a register for its table.
+constexpr int roomy_rows = 10;
 
 // `groups` of one block, summed from zero. The sums go to `end`, or are added to what is there.
 template <class Product, int rows, int panels, class Ahead, class Keep>
@@ -69,12 +72,14 @@ template <class Product, int rows, int panels, class Ahead, class Keep>
   constexpr int columns = panels * vectors_per_panel;
   Floats sum[rows][columns] = {};
   RowsAt<typename Product::Element, rows> at(a, lda);
+  constexpr bool keeps_table = panels == 1 && rows <= roomy_rows;
+  const Bytes only_table = repeat(w.block[0]->upper);
   for (int64_t g = 0; g < groups; ++g) {
     const bool exceptions = (w.excepted >> g & 1) != 0;
     ahead.template prefetch<panels>();
 #pragma GCC unroll 4
     for (int i = 0; i < panels; ++i) {
-      const Bytes table = repeat(w.block[i]->upper);
+      const Bytes table = keeps_table ? only_table : repeat(w.block[i]->upper);
 #pragma GCC unroll 4
       for (int part = 0; part < vectors_of_half_row; ++part) {
         Unsigned words[vectors_of_part];

@@ -35,21 +35,23 @@ struct CompactStrip {
   uint32_t* kept;
 };
 
-template <class Product, int rows, int panels, int lines, class Keep>
+template <class Product, int rows, int panels, int lines, class Keep, class Others>
 void strip_compact(const CompactBlock& block, const CompactStrip<Product>& s) {
   const CompactPanels<panels> w(block.panels, block.k);
   const int64_t groups = compact_groups(block.k_end - block.k), here = groups * compact_group_bytes;
-  AskAhead<lines> ahead;
-  if (s.asked_from < here) {
+  Others besides{};
+  if constexpr (std::is_same_v<Others, Besides>) besides = s.besides;
+  AskAhead<lines, Others> ahead;
+  if (panels > 1 && s.asked_from < here) {
     const int64_t left = (here - s.asked_from + s.asked_per_group - 1) / s.asked_per_group;
     ahead = {reinterpret_cast<const char*>(w.from[0]) + s.asked_from,
              panels > 1 ? w.from[1] - w.from[0] : 0,
              s.asked_per_group,
              left,
              block.next,
-             s.besides};
+             besides};
   } else {
-    ahead = {block.next.first + (s.asked_from - here), block.next.stride, s.asked_per_group, groups + 1, {}, s.besides};
+    ahead = {block.next.first + (s.asked_from - here), block.next.stride, s.asked_per_group, groups + 1, {}, besides};
   }
   Keep keep{};
   if constexpr (std::is_same_v<Keep, KeepWords>) keep.to = s.kept;
@@ -72,11 +74,16 @@ template <class Product>
 using CompactStripCode = void (*)(const CompactBlock&, const CompactStrip<Product>&);
 
 template <class Product, int panels, int lines, class Keep = KeepNothing, int rows = most_rows_of_compact / panels>
-CompactStripCode<Product> compact_strip_for(int64_t wanted) {
+CompactStripCode<Product> compact_strip_for(int64_t wanted, bool fetches) {
   if constexpr (rows > 0) {
-    if (wanted == rows) return strip_compact<Product, rows, panels, lines, Keep>;
+    if (wanted == rows) {
+      if constexpr (panels == 1) {
+        if (!fetches) return strip_compact<Product, rows, panels, lines, Keep, NoBesides>;
+      }
+      return strip_compact<Product, rows, panels, lines, Keep, Besides>;
+    }
   }
-  if constexpr (rows > 1) return compact_strip_for<Product, panels, lines, Keep, rows - 1>(wanted);
+  if constexpr (rows > 1) return compact_strip_for<Product, panels, lines, Keep, rows - 1>(wanted, fetches);
   return nullptr;
 }
 
@@ -92,25 +99,29 @@ CompactStripCode<Product> kept_strip_for(int64_t wanted) {
 template <class Product>
 class CompactStrips {
  public:
-  inline explicit CompactStrips(int64_t rows)
+  inline CompactStrips(int64_t rows, bool fetches)
       : strips_(rows, most_rows_of_compact),
         length_(rows / strips_.parts),
         longer_(rows % strips_.parts),
         beside_(panels_of_compact(rows)) {
     for (int i = 0; i < 2; ++i) {
       const int64_t of = length_ + i;
-      alone_[i] = strips_.parts == 1   ? compact_strip_for<Product, 1, 3>(of)
-                  : strips_.parts == 2 ? compact_strip_for<Product, 1, 2>(of)
-                  : keeps()            ? compact_strip_for<Product, 1, 1, KeepWords>(of)
-                                       : compact_strip_for<Product, 1, 1>(of);
+      alone_[i] = strips_.parts == 1              ? compact_strip_for<Product, 1, 3>(of, fetches)
+                  : strips_.parts == 2 && keeps() ? compact_strip_for<Product, 1, 2, KeepWords>(of, fetches)
+                  : strips_.parts == 2            ? compact_strip_for<Product, 1, 2>(of, fetches)
+                  : keeps()                       ? compact_strip_for<Product, 1, 1, KeepWords>(of, fetches)
+                                                  : compact_strip_for<Product, 1, 1>(of, fetches);
       later_[i] = keeps() ? kept_strip_for<Product>(of) : alone_[i];
     }
-    if (beside_ == 4) together_ = compact_strip_for<Product, 4, 3>(rows);
-    if (beside_ == 2) together_ = compact_strip_for<Product, 2, 3>(rows);
+    if (beside_ == 4) together_ = compact_strip_for<Product, 4, 3>(rows, fetches);
+    if (beside_ == 2) together_ = compact_strip_for<Product, 2, 3>(rows, fetches);
   }
   [[nodiscard]] inline int beside() const { return beside_; }
-  // Where rows are many, it is quicker to read words again than to expand them again.
-  [[nodiscard]] inline bool keeps() const { return strips_.total > few_rows_of_chunk; }
+  // Where rows are many, it is quicker to read words again than to expand them again; where strips leave no register
+  // for expanding, two strips are enough.
+  [[nodiscard]] inline bool keeps() const {
+    return strips_.total > (Product::few_rows_ask ? few_rows_of_chunk : few_rows_of_chunk - 2);
+  }
 
   // a: of the first row, at column k of the block.
   inline void multiply(const CompactBlock& block, int beside, const typename Product::Element* a, int64_t lda, float* c,
@@ -157,7 +168,7 @@ void multiply_compact(const Matmul& m, Progress* progress) {
   const Split parts(m.rows, many_rows_of_chunk);
   for (int64_t i = 0; i < parts.parts; ++i) {
     const int64_t row = parts.begin(i), rows = parts.begin(i + 1) - row;
-    const CompactStrips<Product> strips(rows);
+    const CompactStrips<Product> strips(rows, m.meanwhile.fetch_count > 0);
     // Of many rows, a block of k must do for all panels: it comes from the second-level cache.
     const int64_t length = rows <= some_rows_of_chunk ? int64_t{1} << 40 : block_length;
     for_each_piece(m, strips.beside(), length, [&](const Piece& piece, const Piece& after) {
