@@ -117,10 +117,11 @@ class CompactStrips {
     if (beside_ == 2) together_ = compact_strip_for<Product, 2, 3>(rows, fetches);
   }
   [[nodiscard]] inline int beside() const { return beside_; }
-  // Where rows are many, it is quicker to read words again than to expand them again; where strips leave no register
-  // for expanding, two strips are enough.
+  // Where rows are many, it is quicker to read words again than to expand them again: from two strips that leave
+  // no register for expanding (12 and 11 rows) on, or three where words are widened as well.
   [[nodiscard]] inline bool keeps() const {
-    return strips_.total > (Product::few_rows_ask ? few_rows_of_chunk : few_rows_of_chunk - 2);
+    constexpr int64_t most_rows_expanding = Product::few_rows_ask ? 24 : 22;
+    return strips_.total > most_rows_expanding;
   }
 
   // a: of the first row, at column k of the block.

@@ -140,11 +140,13 @@ template <class Product, int rows, int panels, int vectors, class Ahead>
     }
     at.advance(k_at_once);
   }
-  for (; k < length; k += Product::step) {
-    ahead.template prefetch<1>();
-    multiply_step<Product, rows, panels, vectors>(at, 0, w, panel_stride, sum);
-    w += panel_width;
-    at.advance(Product::step);
+  if constexpr (at_once > 1) {
+    for (; k < length; k += Product::step) {
+      ahead.template prefetch<1>();
+      multiply_step<Product, rows, panels, vectors>(at, 0, w, panel_stride, sum);
+      w += panel_width;
+      at.advance(Product::step);
+    }
   }
 #pragma GCC unroll 16
   for (int r = 0; r < rows; ++r) {
