@@ -66,8 +66,8 @@ void strip_kept(const CompactBlock& block, const CompactStrip<Product>& s) {
       s.a, s.lda, groups * compact_group_k, s.kept, 0, Sums{nullptr, 0, 0}, s.end, s.accumulate,
       NextChunk<1, 3>{block.next.first + (s.asked_from - groups * compact_group_bytes),
                       0,
-                      s.asked_per_group / 2,
-                      {s.besides.at, s.besides.per_step / 2}});
+                      (s.asked_per_group + 1) / 2,
+                      {s.besides.at, (s.besides.per_step + 1) / 2}});
 }
 
 template <class Product>
@@ -94,8 +94,8 @@ CompactStripCode<Product> kept_strip_for(int64_t wanted) {
   return nullptr;
 }
 
-// All strips of rows of a call. Which lines a strip asks for: three with every group where it is alone, two and one
-// where there are two or more.
+// All strips of rows of a call. The first one, which meets the lines that were asked for, asks for none where there are
+// others: lines that are still coming and lines that are asked for take the same places.
 template <class Product>
 class CompactStrips {
  public:
@@ -104,25 +104,20 @@ class CompactStrips {
         length_(rows / strips_.parts),
         longer_(rows % strips_.parts),
         beside_(panels_of_compact(rows)) {
+    // From three strips on it is quicker to read words again than to expand them again.
+    const bool keeps = strips_.parts > 2;
     for (int i = 0; i < 2; ++i) {
       const int64_t of = length_ + i;
-      alone_[i] = strips_.parts == 1              ? compact_strip_for<Product, 1, 3>(of, fetches)
-                  : strips_.parts == 2 && keeps() ? compact_strip_for<Product, 1, 2, KeepWords>(of, fetches)
-                  : strips_.parts == 2            ? compact_strip_for<Product, 1, 2>(of, fetches)
-                  : keeps()                       ? compact_strip_for<Product, 1, 1, KeepWords>(of, fetches)
-                                                  : compact_strip_for<Product, 1, 1>(of, fetches);
-      later_[i] = keeps() ? kept_strip_for<Product>(of) : alone_[i];
+      const auto asks = compact_strip_for<Product, 1, 3>(of, fetches);
+      first_[i] = strips_.parts == 1 ? asks
+                  : keeps            ? compact_strip_for<Product, 1, 0, KeepWords>(of, fetches)
+                                     : compact_strip_for<Product, 1, 0>(of, fetches);
+      later_[i] = keeps ? kept_strip_for<Product>(of) : asks;
     }
     if (beside_ == 4) together_ = compact_strip_for<Product, 4, 3>(rows, fetches);
     if (beside_ == 2) together_ = compact_strip_for<Product, 2, 3>(rows, fetches);
   }
   [[nodiscard]] inline int beside() const { return beside_; }
-  // Where rows are many, it is quicker to read words again than to expand them again: from two strips that leave
-  // no register for expanding (12 and 11 rows) on, or three where words are widened as well.
-  [[nodiscard]] inline bool keeps() const {
-    constexpr int64_t most_rows_expanding = Product::few_rows_ask ? 24 : 22;
-    return strips_.total > most_rows_expanding;
-  }
 
   // a: of the first row, at column k of the block.
   inline void multiply(const CompactBlock& block, int beside, const typename Product::Element* a, int64_t lda, float* c,
@@ -130,7 +125,9 @@ class CompactStrips {
     const int64_t groups = compact_groups(block.k_end - block.k), steps = (block.k_end - block.k + 1) / 2;
     // Several panels ask for the header when they come to it.
     const int64_t asked = groups * compact_group_bytes + (beside > 1 ? 0 : line_bytes);
-    const int64_t share = (asked + strips_.parts - 1) / strips_.parts, share_of_group = (share + groups - 1) / groups;
+    const int64_t ahead = (beside > 1 ? groups_ahead / beside : groups) * compact_group_bytes;
+    const int64_t silent = strips_.parts > 1 ? 1 : 0, asking = strips_.parts - silent;
+    const int64_t share = (asked + asking - 1) / asking, share_of_group = (share + groups - 1) / groups;
     alignas(line_bytes) uint32_t kept[block_length / 2 * panel_width];
     for (int64_t i = 0, row = 0; i < strips_.parts; ++i) {
       const bool longer = i < longer_;
@@ -138,11 +135,11 @@ class CompactStrips {
                                     lda,
                                     {c + row * ldc, ldc, panel_width},
                                     accumulate,
-                                    (beside > 1 ? groups_ahead / beside : groups) * compact_group_bytes + i * share,
+                                    ahead + (i > silent ? i - silent : 0) * share,
                                     share_of_group,
                                     fetch_besides(progress->go_on(beside * steps), groups),
                                     kept};
-      (beside > 1 ? together_ : i == 0 ? alone_[longer] : later_[longer])(block, s);
+      (beside > 1 ? together_ : i == 0 ? first_[longer] : later_[longer])(block, s);
       row += longer ? length_ + 1 : length_;
     }
   }
@@ -151,7 +148,7 @@ class CompactStrips {
   Split strips_;
   int64_t length_, longer_;  // rows of a strip; the first `longer_` have one more
   int beside_;
-  CompactStripCode<Product> alone_[2], later_[2], together_ = nullptr;
+  CompactStripCode<Product> first_[2], later_[2], together_ = nullptr;
 };
 
 // What is read after a piece, of as many panels.
