@@ -95,7 +95,7 @@ CompactStripCode<Product> kept_strip_for(int64_t wanted) {
 }
 
 // All strips of rows of a call. The first one, which meets the lines that were asked for, asks for none where there are
-// others: lines that are still coming and lines that are asked for take the same places.
+// others that have the time: lines that are still coming and lines that are asked for take the same places.
 template <class Product>
 class CompactStrips {
  public:
@@ -103,15 +103,16 @@ class CompactStrips {
       : strips_(rows, most_rows_of_compact),
         length_(rows / strips_.parts),
         longer_(rows % strips_.parts),
-        beside_(panels_of_compact(rows)) {
+        beside_(panels_of_compact(rows)),
+        silent_(strips_.parts > 1 && length_ > most_rows_of_tile ? 1 : 0) {
     // From three strips on it is quicker to read words again than to expand them again.
     const bool keeps = strips_.parts > 2;
     for (int i = 0; i < 2; ++i) {
       const int64_t of = length_ + i;
       const auto asks = compact_strip_for<Product, 1, 3>(of, fetches);
-      first_[i] = strips_.parts == 1 ? asks
-                  : keeps            ? compact_strip_for<Product, 1, 0, KeepWords>(of, fetches)
-                                     : compact_strip_for<Product, 1, 0>(of, fetches);
+      first_[i] = silent_ == 0 ? asks
+                  : keeps      ? compact_strip_for<Product, 1, 0, KeepWords>(of, fetches)
+                               : compact_strip_for<Product, 1, 0>(of, fetches);
       later_[i] = keeps ? kept_strip_for<Product>(of) : asks;
     }
     if (beside_ == 4) together_ = compact_strip_for<Product, 4, 3>(rows, fetches);
@@ -126,7 +127,7 @@ class CompactStrips {
     // Several panels ask for the header when they come to it.
     const int64_t asked = groups * compact_group_bytes + (beside > 1 ? 0 : line_bytes);
     const int64_t ahead = (beside > 1 ? groups_ahead / beside : groups) * compact_group_bytes;
-    const int64_t silent = strips_.parts > 1 ? 1 : 0, asking = strips_.parts - silent;
+    const int64_t asking = strips_.parts - silent_;
     const int64_t share = (asked + asking - 1) / asking, share_of_group = (share + groups - 1) / groups;
     alignas(line_bytes) uint32_t kept[block_length / 2 * panel_width];
     for (int64_t i = 0, row = 0; i < strips_.parts; ++i) {
@@ -135,7 +136,7 @@ class CompactStrips {
                                     lda,
                                     {c + row * ldc, ldc, panel_width},
                                     accumulate,
-                                    ahead + (i > silent ? i - silent : 0) * share,
+                                    ahead + (i > silent_ ? i - silent_ : 0) * share,
                                     share_of_group,
                                     fetch_besides(progress->go_on(beside * steps), groups),
                                     kept};
@@ -148,6 +149,7 @@ class CompactStrips {
   Split strips_;
   int64_t length_, longer_;  // rows of a strip; the first `longer_` have one more
   int beside_;
+  int64_t silent_;  // strips, from the first on
   CompactStripCode<Product> first_[2], later_[2], together_ = nullptr;
 };
 
