@@ -32,15 +32,16 @@ inline int64_t strips_of(int64_t rows, const ChunkPlan& plan) {
 // time, and longer chunks spare them loads and stores of sums, as soon as they make strips enough to ask for all of the
 // next one: by shorter strips, where registers are many. Many have so much of a that it comes from the second-level
 // cache itself: a block of it must do for several panels.
-constexpr int64_t few_rows_of_chunk = registers == 32 ? 15 : 18;
+constexpr int64_t asking_strips = most_beside * lines_per_step;
+constexpr int64_t rows_of_short_strip = registers == 32 ? most_rows_of_tile - 1 : most_rows_of_tile;
+constexpr int64_t few_rows_of_chunk = (asking_strips - 1) * rows_of_short_strip;
 constexpr int64_t some_rows_of_chunk = 48, many_rows_of_chunk = 160;
 inline ChunkPlan chunk_plan(int64_t rows) {
   constexpr int64_t all_of_k = int64_t{1} << 40;
-  constexpr int64_t asking_strips = most_beside * lines_per_step;
   if (rows <= few_rows_of_chunk) return {most_rows_of_tile, most_beside, 32, most_beside, false, all_of_k};
   if (rows <= some_rows_of_chunk) {
     const bool enough = rows > (asking_strips - 1) * most_rows_of_tile;
-    return {enough ? most_rows_of_tile : most_rows_of_tile - 1, most_beside, 64, 1, false, all_of_k};
+    return {enough ? most_rows_of_tile : rows_of_short_strip, most_beside, 64, 1, false, all_of_k};
   }
   return {most_rows_of_strip, 1, block_length, 1, true, block_length};
 }

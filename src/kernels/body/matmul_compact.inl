@@ -94,6 +94,9 @@ CompactStripCode<Product> kept_strip_for(int64_t wanted) {
   return nullptr;
 }
 
+// A shorter strip is over before it could ask for a whole block.
+constexpr int64_t fewest_rows_of_asking = 7;
+
 // All strips of rows of a call. The first one, which meets the lines that were asked for, asks for none where there are
 // others that have the time: lines that are still coming and lines that are asked for take the same places.
 template <class Product>
@@ -104,15 +107,15 @@ class CompactStrips {
         length_(rows / strips_.parts),
         longer_(rows % strips_.parts),
         beside_(panels_of_compact(rows)),
-        silent_(strips_.parts > 1 && length_ > most_rows_of_tile ? 1 : 0) {
+        silent_(strips_.parts > 2 || (strips_.parts == 2 && length_ >= fewest_rows_of_asking) ? 1 : 0) {
     // From three strips on it is quicker to read words again than to expand them again.
     const bool keeps = strips_.parts > 2;
     for (int i = 0; i < 2; ++i) {
       const int64_t of = length_ + i;
       const auto asks = compact_strip_for<Product, 1, 3>(of, fetches);
-      first_[i] = silent_ == 0 ? asks
-                  : keeps      ? compact_strip_for<Product, 1, 0, KeepWords>(of, fetches)
-                               : compact_strip_for<Product, 1, 0>(of, fetches);
+      first_[i] = keeps         ? compact_strip_for<Product, 1, 0, KeepWords>(of, fetches)
+                  : silent_ > 0 ? compact_strip_for<Product, 1, 0>(of, fetches)
+                                : asks;
       later_[i] = keeps ? kept_strip_for<Product>(of) : asks;
     }
     if (beside_ == 4) together_ = compact_strip_for<Product, 4, 3>(rows, fetches);

@@ -98,7 +98,7 @@ void widen_rows(const Matmul& m, int64_t row, int64_t rows, const Piece& piece, 
 }
 
 // Where registers are few, so few rows share a group that it is quicker to expand it once for all.
-constexpr int64_t few_rows_of_compact = registers == 32 ? 24 : most_rows_of_compact;
+constexpr int64_t few_rows_of_compact = (registers == 32 ? 2 : 1) * most_rows_of_compact;
 
 // Few rows stream their weights, so much of k at a time as can be kept of `a`.
 void multiply_few_widened(const Matmul& m) {
