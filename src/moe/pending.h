@@ -119,6 +119,7 @@ struct LastTile {
   template <typename Work>
   void finish(Work&& work) {
     pending.finish(pending.size(), [&](const RowRun& run) { work(tile, run); });
+    pending.clear();
   }
 };
 
