@@ -4,10 +4,14 @@
 namespace {
 
 constexpr int most_rows_of_compact = sum_registers / vectors_per_panel;
-// Few rows take several panels at once, so that enough of memory is asked for.
-constexpr int panels_of_compact(int64_t rows) {
-  const int64_t most = most_rows_of_compact / rows;
-  return rows <= 4 && most >= 4 ? 4 : rows <= 4 && most >= 2 ? 2 : 1;
+// Few rows take several panels side by side, so that enough of memory is asked for. Two streams take less time than
+// four where they are long, and sooner so where there is more to multiply for each line; where they are soon over it is
+// the other way round, and one that goes on from panel to panel takes less than two.
+constexpr int64_t long_k_of_compact(int64_t rows) { return rows <= 2 ? 4096 : 1280; }
+constexpr int panels_of_compact(int64_t rows, int64_t k) {
+  const int64_t most = rows <= 4 ? most_rows_of_compact / rows : 1;
+  if (k < long_k_of_compact(rows) && registers == 32) return most >= 4 ? 4 : 1;
+  return most >= 2 ? 2 : 1;
 }
 constexpr int most_beside_of_compact = 4;
 // How far ahead of their use they ask for what they read, all together: more would push itself out of the first-level
@@ -102,11 +106,11 @@ constexpr int64_t fewest_rows_of_asking = 7;
 template <class Product>
 class CompactStrips {
  public:
-  inline CompactStrips(int64_t rows, bool fetches)
+  inline CompactStrips(int64_t rows, int64_t k, bool fetches)
       : strips_(rows, most_rows_of_compact),
         length_(rows / strips_.parts),
         longer_(rows % strips_.parts),
-        beside_(panels_of_compact(rows)),
+        beside_(panels_of_compact(rows, k)),
         silent_(strips_.parts > 2 || (strips_.parts == 2 && length_ >= fewest_rows_of_asking) ? 1 : 0) {
     // From three strips on it is quicker to read words again than to expand them again.
     const bool keeps = strips_.parts > 2;
@@ -171,7 +175,7 @@ void multiply_compact(const Matmul& m, Progress* progress) {
   const Split parts(m.rows, many_rows_of_chunk);
   for (int64_t i = 0; i < parts.parts; ++i) {
     const int64_t row = parts.begin(i), rows = parts.begin(i + 1) - row;
-    const CompactStrips<Product> strips(rows, m.meanwhile.fetch_count > 0);
+    const CompactStrips<Product> strips(rows, m.k_end - m.k_begin, m.meanwhile.fetch_count > 0);
     // Of many rows, a block of k must do for all panels: it comes from the second-level cache.
     const int64_t length = rows <= some_rows_of_chunk ? int64_t{1} << 40 : block_length;
     for_each_piece(m, strips.beside(), length, [&](const Piece& piece, const Piece& after) {
