@@ -180,16 +180,20 @@ TEST_P(CompactMatmulTest, HasTheBitsOfPlainWeights) {
   for (int64_t rows = 1; rows <= 64; ++rows) check(rows, random_between(generator, 1, 400), 300 + rows);
   for (const int64_t rows : {70, 130, 160, 161, 300}) check(rows, random_between(generator, 1, 200), 600);
   for (const int64_t k : {1, 3, 31, 32, 33, 255, 256, 257, 511, 512, 1025, 2049}) {
-    for (const int64_t rows : {1, 2, 4, 5, 11, 17, 33, 52}) check(rows, random_between(generator, 1, 300), k);
+    for (const int64_t rows : {1, 2, 3, 4, 5, 11, 17, 33, 52}) check(rows, random_between(generator, 1, 300), k);
+  }
+  // Few rows read other numbers of panels side by side where these are long.
+  for (int64_t rows = 1; rows <= 4; ++rows) {
+    for (const int64_t n : {20, 64, 200, 290}) check(rows, n, 4100);
   }
 }
 
 // How far a product has come is told as with plain weights: to the end.
 TEST_P(CompactMatmulTest, TellsHowFarItIsAndFetchesWithoutATrace) {
   std::mt19937 generator(66);
-  for (const int64_t rows : {1, 4, 6, 12, 20, 30, 60, 200}) {
-    SCOPED_TRACE(testing::Message() << rows << " rows");
-    const int64_t n = 200, k = 701;
+  const auto check = [&](int64_t rows, int64_t k) {
+    SCOPED_TRACE(testing::Message() << rows << " rows, k " << k);
+    const int64_t n = 200;
     const Pair w(normal_floats(generator, n * k), n, k);
     std::vector<std::vector<float>> values;
     for (int64_t r = 0; r < rows; ++r) values.push_back(random_floats(generator, k));
@@ -222,7 +226,9 @@ TEST_P(CompactMatmulTest, TellsHowFarItIsAndFetchesWithoutATrace) {
     GetParam()->matmul_bf16(m);
     EXPECT_TRUE(seen.of < 0 || seen.done == seen.of) << seen.done << " of " << seen.of;
     EXPECT_EQ(c, quiet);
-  }
+  };
+  for (const int64_t rows : {1, 4, 6, 12, 20, 30, 60, 200}) check(rows, 701);
+  for (const int64_t rows : {1, 2, 3, 4}) check(rows, 4100);
 }
 
 INSTANTIATE_TEST_SUITE_P(Entries, CompactMatmulTest, testing::ValuesIn(usable_entries()), name_of_entry);
