@@ -126,8 +126,8 @@ void run_rows(const Stages& s, const Runs& runs, const Tile& tile, const RowRun&
 // the second-level cache until they are added.
 constexpr int64_t bytes_of_sums = int64_t{512} << 10;
 constexpr int64_t panels_of_sums(int64_t rows) {
-  constexpr int64_t bytes_of_row = kernels::panel_width * sizeof(float);
-  return std::clamp(bytes_of_sums / (rows * bytes_of_row), 2 * panel_tile, panels_of_few_rows);
+  constexpr int64_t bytes_of_panel_row = kernels::panel_width * sizeof(float);
+  return std::clamp(bytes_of_sums / (rows * bytes_of_panel_row), 2 * panel_tile, panels_of_few_rows);
 }
 
 // Columns of y, and the tiles that make them, one after another.

@@ -1,5 +1,5 @@
-// c = a * w^T over compact panels. Few rows take two panels at once; more than a tile holds are cut into strips, which
-// all meet a block before the next one's turn. Meanwhile the next block is asked for, by every strip its share.
+// c = a * w^T over compact panels. Few rows take several panels at once; more than a tile holds are cut into strips
+// that all meet a block before the next one's turn. Meanwhile the next block is asked for, by every strip its share.
 
 namespace {
 
