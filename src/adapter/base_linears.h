@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/packed_matrix.h"
+#include "kernels/kernels.h"
 #include "moxie/types.h"
 
 namespace moxie::adapter {
@@ -29,6 +29,7 @@ struct BaseLinears {
   int64_t hidden = 0;
   bool bank_of_experts = false;  // the base routes already: adapters on the feed-forward are refused by name
   bool gated = true;
+  const kernels::Kernels* kernels = nullptr;  // for those norms; static
   // Layers of the whole checkpoint. For a lone block or feed-forward only `only_layer` has weights (and if the number
   // of layers is unknown, as over the caller's own weights, layer_count is -1 and sizes of every layer are those of
   // layers[0]).

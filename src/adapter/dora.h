@@ -10,6 +10,6 @@ namespace moxie::adapter {
 // Per pair [out]: magnitude over the L2 norm of each row of W + scaling * B A. A pair without a stored magnitude has
 // the norm itself for it: exactly 1. Error (of that status) where a row's norm is zero or the result is no float32.
 std::vector<std::vector<float>> dora_rescale(const LinearFactors& factors, const kernels::PackedMatrix& weight,
-                                             mox_status status);
+                                             const kernels::Kernels& table, mox_status status);
 
 }  // namespace moxie::adapter

@@ -25,8 +25,10 @@ struct LinearFactors {
   std::vector<Factors> pairs;
 };
 
-// weight: the base's, for the norms of DoRA; needed only where a magnitude is stored. status: of errors about values.
-LoraSets pack_sets(const LinearFactors& factors, const kernels::PackedMatrix* weight, mox_status status);
+// weight: the base's, for the norms of DoRA, and kernels that compute them; needed only where a magnitude is stored.
+// status: of errors about values.
+LoraSets pack_sets(const LinearFactors& factors, const kernels::PackedMatrix* weight, const kernels::Kernels* kernels,
+                   mox_status status);
 
 // Plug-in experts: the factors side by side as one set.
 LoraSets pack_plugged_in(const LinearFactors& factors, Router router);

@@ -28,8 +28,9 @@ mox_status mox_adapter_open(const mox_model* model, const char* folder, mox_adap
     require_not_null(model, "model");
     require_not_null(folder, "folder");
     require_not_null(adapter, "adapter");
-    *adapter =
-        make_handle(moxie::adapter::open_adapter(folder, moxie::model::base_linears(*model->decoder)), model->decoder);
+    *adapter = make_handle(moxie::adapter::open_adapter(
+                               folder, moxie::model::base_linears(*model->decoder, *model->engine->kernels().small)),
+                           model->decoder);
   });
 }
 
@@ -39,8 +40,9 @@ mox_status mox_adapter_open_for_block(const mox_block* block, const char* folder
     require_not_null(block, "block");
     require_not_null(folder, "folder");
     require_not_null(adapter, "adapter");
-    *adapter =
-        make_handle(moxie::adapter::open_adapter(folder, moxie::model::base_linears(*block->layer)), block->layer);
+    *adapter = make_handle(moxie::adapter::open_adapter(
+                               folder, moxie::model::base_linears(*block->layer, *block->engine->kernels().small)),
+                           block->layer);
   });
 }
 
@@ -59,9 +61,10 @@ mox_status mox_adapter_open_for_feed_forward(const mox_feed_forward* feed_forwar
     if (layers > 0 && wanted >= layers) {
       throw moxie::not_found("layer is " + std::to_string(layer) + "; the base has " + std::to_string(layers));
     }
-    *adapter =
-        make_handle(moxie::adapter::open_adapter(folder, moxie::model::base_linears(*feed_forward->layer, wanted)),
-                    feed_forward->layer);
+    *adapter = make_handle(
+        moxie::adapter::open_adapter(
+            folder, moxie::model::base_linears(*feed_forward->layer, wanted, *feed_forward->engine->kernels().small)),
+        feed_forward->layer);
   });
 }
 
@@ -81,8 +84,10 @@ mox_status mox_adapter_create(const mox_feed_forward* feed_forward, const mox_ad
     require_not_null(adapter, "adapter");
     const mox_adapter_description given =
         moxie::api::read_struct(description, mox_adapter_description{}, "mox_adapter_description");
-    *adapter = make_handle(moxie::adapter::create_adapter(given, moxie::model::base_linears(*feed_forward->layer, 0)),
-                           feed_forward->layer);
+    *adapter = make_handle(
+        moxie::adapter::create_adapter(
+            given, moxie::model::base_linears(*feed_forward->layer, 0, *feed_forward->engine->kernels().small)),
+        feed_forward->layer);
   });
 }
 

@@ -94,6 +94,18 @@ struct LoraExpand {
   int32_t first_row = 0;  // what both count from
 };
 
+// The norms DoRA divides by: norms[r] = | w[r] + scaling * sum over j of b[r][j] * a[j] |, all in double, j ascending,
+// squares summed in 8 lanes and a fixed tree: the same bits on every level.
+struct LoraNorms {
+  const float* w = nullptr;  // [rows][in]
+  int64_t rows = 0, in = 0;
+  const float* a = nullptr;  // [rank][in]
+  const float* b = nullptr;  // [rows][rank]
+  int64_t rank = 0;
+  double scaling = 1;
+  double* norms = nullptr;  // [rows]
+};
+
 // Attention of consecutive rows of one sequence in the query heads that share a kv head.
 //
 // Row r stands at position first + r and sees itself and those before it, at most `window` in all (0: no limit).
@@ -137,6 +149,7 @@ struct Kernels {
 
   void (*lora_shrink)(const LoraShrink&);
   void (*lora_expand)(const LoraExpand&);
+  void (*lora_norms)(const LoraNorms&);
 
   // logits[row * ld + e] = gate[e] . x[row], float32, each product summed in 16 lanes and a fixed tree.
   // gate [experts, k] row-major with row stride gate_stride.

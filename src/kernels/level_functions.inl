@@ -4,6 +4,7 @@ void matmul_f32(const Matmul& m);
 void matmul_bf16(const Matmul& m);
 void lora_shrink(const LoraShrink& s);
 void lora_expand(const LoraExpand& e);
+void lora_norms(const LoraNorms& n);
 void router(const float* x, int64_t ldx, int64_t rows, const float* gate, int64_t gate_stride, int64_t experts,
             int64_t k, float* logits, int64_t ld);
 void activate(mox_activation activation, const float* gate, const float* up, float weight, int64_t count, float* h,

@@ -241,4 +241,32 @@ void PackedMatrix::read_row(int64_t row, float* destination) const {
   for (int64_t k = 0; k < k_; ++k) destination[k] = widen_bfloat16(packed[k / 2 * panel_width * 2 + k % 2]);
 }
 
+void PackedMatrix::read_panel(int64_t index, float* destination) const {
+  const int64_t rows = std::min(panel_width, n_ - index * panel_width);
+  // A piece stays in the first-level cache while row after row picks its own of it.
+  alignas(cache_line) Word room[panel_width * words_per_piece];
+  const int64_t piece = words_per_piece * elements_per_word(dtype_);
+  for (int64_t k = 0; k < k_; k += piece) {
+    const int64_t length = std::min(piece, k_ - k);
+    if (dtype_ == MOX_F32) {
+      const float* packed = panel_f32(index, k);
+      for (int64_t row = 0; row < rows; ++row) {
+        for (int64_t i = 0; i < length; ++i) destination[row * k_ + k + i] = packed[i * panel_width + row];
+      }
+      continue;
+    }
+    const bfloat16* packed = words(index, k, k + length, reinterpret_cast<bfloat16*>(room));
+    for (int64_t row = 0; row < rows; ++row) {
+      float* to = destination + row * k_ + k;
+      const bfloat16* pair = packed + row * 2;
+      int64_t i = 0;
+      for (; i + 1 < length; i += 2, pair += panel_width * 2) {
+        to[i] = widen_bfloat16(pair[0]);
+        to[i + 1] = widen_bfloat16(pair[1]);
+      }
+      if (i < length) to[i] = widen_bfloat16(pair[0]);
+    }
+  }
+}
+
 }  // namespace moxie::kernels

@@ -18,6 +18,7 @@
 #include "kernels/body/matmul_compact.inl"
 #include "kernels/body/matmul_widened.inl"
 #include "kernels/body/lora.inl"
+#include "kernels/body/lora_norms.inl"
 #include "kernels/body/attend.inl"
 #include "kernels/body/pack.inl"
 #include "kernels/body/pack_compact.inl"

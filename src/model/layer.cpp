@@ -33,12 +33,14 @@ BaseLayer layer_of(const transformer::Block& block) {
   return layer;
 }
 
-BaseLinears common(const Architecture& architecture, const moe::FeedForward& feed_forward) {
+BaseLinears common(const Architecture& architecture, const moe::FeedForward& feed_forward,
+                   const kernels::Kernels& kernels) {
   BaseLinears base;
   base.family = architecture.family;
   base.hidden = feed_forward.hidden;
   base.bank_of_experts = feed_forward.router.has_value();
   base.gated = feed_forward.gated;
+  base.kernels = &kernels;
   base.layer_count = architecture.layers;
   return base;
 }
@@ -78,22 +80,22 @@ std::shared_ptr<LayerFeedForward> open_feed_forward(const std::string& folder, i
   return result;
 }
 
-BaseLinears base_linears(const Decoder& decoder) {
-  BaseLinears base = common(decoder.architecture, decoder.blocks.front().feed_forward);
+BaseLinears base_linears(const Decoder& decoder, const kernels::Kernels& kernels) {
+  BaseLinears base = common(decoder.architecture, decoder.blocks.front().feed_forward, kernels);
   for (const transformer::Block& block : decoder.blocks) base.layers.push_back(layer_of(block));
   return base;
 }
 
-BaseLinears base_linears(const LayerBlock& block) {
-  BaseLinears base = common(block.architecture, block.block.feed_forward);
+BaseLinears base_linears(const LayerBlock& block, const kernels::Kernels& kernels) {
+  BaseLinears base = common(block.architecture, block.block.feed_forward, kernels);
   base.only_layer = block.layer;
   base.layers.push_back(layer_of(block.block));
   return base;
 }
 
-BaseLinears base_linears(const LayerFeedForward& feed_forward, int64_t layer) {
+BaseLinears base_linears(const LayerFeedForward& feed_forward, int64_t layer, const kernels::Kernels& kernels) {
   const Architecture& a = feed_forward.architecture;
-  BaseLinears base = common(a, feed_forward.feed_forward);
+  BaseLinears base = common(a, feed_forward.feed_forward, kernels);
   base.only_layer = layer;
   BaseLayer only;
   if (a.layers > 0) {

@@ -26,10 +26,10 @@ std::shared_ptr<LayerBlock> open_block(const std::string& folder, int64_t layer,
 std::shared_ptr<LayerFeedForward> open_feed_forward(const std::string& folder, int64_t layer,
                                                     const LoadSettings& settings);
 
-// What an adapter's reader is to know of each.
-adapter::BaseLinears base_linears(const Decoder& decoder);
-adapter::BaseLinears base_linears(const LayerBlock& block);
+// What an adapter's reader is to know of each, and compute with.
+adapter::BaseLinears base_linears(const Decoder& decoder, const kernels::Kernels& kernels);
+adapter::BaseLinears base_linears(const LayerBlock& block, const kernels::Kernels& kernels);
 // layer: whose tensors are to be taken.
-adapter::BaseLinears base_linears(const LayerFeedForward& feed_forward, int64_t layer);
+adapter::BaseLinears base_linears(const LayerFeedForward& feed_forward, int64_t layer, const kernels::Kernels& kernels);
 
 }  // namespace moxie::model

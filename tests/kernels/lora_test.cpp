@@ -1,4 +1,4 @@
-// LoRA's two products: against sums in double precision, and every row against itself alone.
+// LoRA's two products and DoRA's norms: against sums in higher precision, rows against themselves alone, or the twin.
 #include <numeric>
 
 #include "kernels/factor_bank.h"
@@ -295,6 +295,45 @@ TEST_P(LoraTest, ExpandByBfloat16GivesTheBitsOfFloat32) {
         ASSERT_EQ(std::memcmp(found.data(), expected.data(), found.size() * sizeof(float)), 0)
             << rows << " rows, rank " << rank << ", " << out << " columns";
       }
+    }
+  }
+}
+
+// Memory of exactly the rows: reading too far shows under a sanitizer.
+TEST_P(LoraTest, NormsAreExactAndHaveTheBitsOfTheTwin) {
+  std::mt19937 generator(30);
+  for (int i = 0; i < 150; ++i) {
+    const int64_t rows = random_between(generator, 1, 40), rank = random_between(generator, 1, 19);
+    const int64_t in = random_between(generator, 1, i % 5 == 0 ? 700 : 140);
+    const std::vector<float> w = random_floats(generator, rows * in), a = random_floats(generator, rank * in),
+                             b = random_floats(generator, rows * rank);
+    std::vector<double> found(static_cast<size_t>(rows) + 1, -5.0), expected = found;
+    LoraNorms n;
+    n.w = w.data();
+    n.rows = rows;
+    n.in = in;
+    n.a = a.data();
+    n.b = b.data();
+    n.rank = rank;
+    n.scaling = 1.75;
+    n.norms = found.data();
+    GetParam()->lora_norms(n);
+    n.norms = expected.data();
+    twin().lora_norms(n);
+    ASSERT_EQ(std::memcmp(found.data(), expected.data(), found.size() * sizeof(double)), 0)
+        << rows << " rows of " << in << ", rank " << rank;
+    EXPECT_EQ(found.back(), -5.0) << "written behind the end";
+    for (int64_t row = 0; row < rows; ++row) {
+      long double squares = 0;
+      for (int64_t c = 0; c < in; ++c) {
+        long double sum = w[static_cast<size_t>(row * in + c)];
+        for (int64_t j = 0; j < rank; ++j) {
+          sum += 1.75L * b[static_cast<size_t>(row * rank + j)] * a[static_cast<size_t>(j * in + c)];
+        }
+        squares += sum * sum;
+      }
+      const long double norm = std::sqrt(squares);
+      EXPECT_NEAR(found[static_cast<size_t>(row)], static_cast<double>(norm), 1e-14 * static_cast<double>(norm));
     }
   }
 }

@@ -58,6 +58,32 @@ TEST(PackedMatrixTest, Bfloat16ComesBackAndLiesInPairs) {
   }
 }
 
+TEST(PackedMatrixTest, APanelReadsAsItsRowsDo) {
+  std::mt19937 generator(43);
+  for (const int64_t n : {1, 31, 32, 33, 70}) {
+    for (const int64_t k : {1, 31, 32, 128, 129, 255, 256, 257, 700}) {
+      const std::vector<float> source = random_floats(generator, n * k);
+      for (const Storage storage : {Storage::kPlain, Storage::kCompact}) {
+        for (const DType dtype : {MOX_F32, MOX_BF16}) {
+          if (dtype == MOX_F32 && storage == Storage::kCompact) continue;
+          PackedMatrix matrix(dtype, n, k, storage);
+          matrix.pack_rows(0, n, source.data(), MOX_F32, k);
+          for (int64_t panel = 0; panel < matrix.panels(); ++panel) {
+            const int64_t rows = std::min<int64_t>(panel_width, n - panel * panel_width);
+            std::vector<float> found(static_cast<size_t>(rows * k));
+            matrix.read_panel(panel, found.data());
+            for (int64_t row = 0; row < rows; ++row) {
+              const std::vector<float> want = read(matrix, panel * panel_width + row);
+              ASSERT_EQ(std::memcmp(found.data() + row * k, want.data(), want.size() * sizeof(float)), 0)
+                  << n << " x " << k << ", row " << row << " of panel " << panel;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(PackedMatrixTest, RoundsFloat32ToNearestEvenAndKeepsNaN) {
   const std::vector<uint32_t> bits = {0x3f800000, 0x3f808000, 0x3f808001, 0x3f818000, 0x3f817fff, 0x7f7fffff,
                                       0x7f800000, 0xff800000, 0x7f800001, 0x80000000, 0x00000001};

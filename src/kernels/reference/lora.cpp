@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "kernels/reference/reference.h"
 
@@ -56,6 +57,21 @@ void lora_expand(const LoraExpand& e) {
       for (int64_t j = 0; j < e.rank; ++j) sum += e.z[i * e.ldz + j] * element(e.b, feature + j * expand_panel_width);
       to[c] = from == nullptr ? sum : from[c] + sum;
     }
+  }
+}
+
+void lora_norms(const LoraNorms& n) {
+  for (int64_t r = 0; r < n.rows; ++r) {
+    double squares[8] = {};
+    for (int64_t c = 0; c < n.in; ++c) {
+      double sum = n.w[r * n.in + c];
+      for (int64_t j = 0; j < n.rank; ++j) sum += n.scaling * n.b[r * n.rank + j] * n.a[j * n.in + c];
+      squares[c % 8] += sum * sum;
+    }
+    for (int half = 4; half > 0; half /= 2) {
+      for (int i = 0; i < half; ++i) squares[i] += squares[i + half];
+    }
+    n.norms[r] = std::sqrt(squares[0]);
   }
 }
 
