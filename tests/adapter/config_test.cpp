@@ -28,7 +28,7 @@ json with(json config, const json& changes) {
   return config;
 }
 
-json mixlora(const json& changes = json::object()) {
+json mixlora_config(const json& changes = json::object()) {
   return with(with(minimal(), {{"peft_type", "MIXLORA"}, {"routing_strategy", "mixlora"}, {"num_experts", 4}}),
               changes);
 }
@@ -47,16 +47,17 @@ TEST(AdapterConfigKind, IsDecidedByPeftTypeThenByRoutingStrategy) {
 }
 
 TEST(AdapterConfigDefaults, AreTheFormats) {
-  const AdapterConfig top_k = read(mixlora());
+  const AdapterConfig top_k = read(mixlora_config());
   EXPECT_EQ(top_k.top_k, 2);
   EXPECT_EQ(top_k.activation, MOX_ACTIVATION_BASE);
   EXPECT_TRUE(top_k.router_loss);
   EXPECT_EQ(top_k.balance_coefficient, 0.001);
-  const AdapterConfig dynamic = read(mixlora({{"routing_strategy", "mixlora-dynamic"}}));
+  const AdapterConfig dynamic = read(mixlora_config({{"routing_strategy", "mixlora-dynamic"}}));
   EXPECT_EQ(dynamic.top_p, 0.8);
   EXPECT_EQ(dynamic.temperature, 0.0);
   EXPECT_EQ(dynamic.top_k, 0);
-  const AdapterConfig capacity = read(mixlora({{"routing_strategy", "mixlora-switch"}, {"sparse_step", nullptr}}));
+  const AdapterConfig capacity =
+      read(mixlora_config({{"routing_strategy", "mixlora-switch"}, {"sparse_step", nullptr}}));
   EXPECT_EQ(capacity.capacity, 32);
   EXPECT_EQ(capacity.z_coefficient, 0.001);
   const AdapterConfig mola = read(with(minimal(), {{"peft_type", "MOLA"}, {"num_experts", 4}}));
@@ -71,8 +72,8 @@ TEST(AdapterConfigScaling, IsAlphaOverRankOrItsRoot) {
 }
 
 TEST(AdapterConfigExpertLora, TakesWhatItLeavesOutFromAroundIt) {
-  const AdapterConfig config =
-      read(mixlora({{"use_rslora", true}, {"use_dora", true}, {"expert_lora", {{"r", 9}, {"use_dora", false}}}}));
+  const AdapterConfig config = read(
+      mixlora_config({{"use_rslora", true}, {"use_dora", true}, {"expert_lora", {{"r", 9}, {"use_dora", false}}}}));
   EXPECT_EQ(config.plain.rank, 4);
   EXPECT_TRUE(config.plain.dora);
   EXPECT_EQ(config.experts.rank, 9);
@@ -80,11 +81,11 @@ TEST(AdapterConfigExpertLora, TakesWhatItLeavesOutFromAroundIt) {
   EXPECT_TRUE(config.experts.rslora);
   EXPECT_FALSE(config.experts.dora);
   EXPECT_DOUBLE_EQ(config.experts.scaling(), 8.0 / 3.0);
-  EXPECT_TRUE(read(mixlora({{"use_dora", true}, {"expert_lora", {{"r", 3}}}})).experts.dora);
+  EXPECT_TRUE(read(mixlora_config({{"use_dora", true}, {"expert_lora", {{"r", 3}}}})).experts.dora);
 }
 
 TEST(AdapterConfigDora, ReachesMixLorasExpertsButNotPluggedInOnes) {
-  EXPECT_TRUE(read(mixlora({{"use_dora", true}})).experts.dora);
+  EXPECT_TRUE(read(mixlora_config({{"use_dora", true}})).experts.dora);
   const AdapterConfig loramoe =
       read(with(minimal(), {{"peft_type", "LORAMOE"}, {"num_experts", 4}, {"use_dora", true}}));
   EXPECT_TRUE(loramoe.plain.dora);
@@ -106,9 +107,9 @@ TEST(AdapterConfigActivation, KnowsTransformersNames) {
                                                        {"gelu_pytorch_tanh", MOX_ACTIVATION_GELU_TANH},
                                                        {"relu", MOX_ACTIVATION_RELU}};
   for (const auto& [name, activation] : names) {
-    EXPECT_EQ(read(mixlora({{"act_fn", name}})).activation, activation) << name;
+    EXPECT_EQ(read(mixlora_config({{"act_fn", name}})).activation, activation) << name;
   }
-  EXPECT_EQ(read(mixlora({{"act_fn", nullptr}})).activation, MOX_ACTIVATION_BASE);
+  EXPECT_EQ(read(mixlora_config({{"act_fn", nullptr}})).activation, MOX_ACTIVATION_BASE);
 }
 
 TEST(AdapterConfigHarmless, FieldsThatChangeNothingArePassedOver) {
@@ -124,7 +125,7 @@ TEST(AdapterConfigHarmless, FieldsThatChangeNothingArePassedOver) {
                          {"rank_pattern", json::object()},
                          {"fan_in_fan_out", false},
                          {"task_name", "t"}};
-  EXPECT_EQ(read(mixlora(harmless)).kind, MOX_ADAPTER_MIXLORA);
+  EXPECT_EQ(read(mixlora_config(harmless)).kind, MOX_ADAPTER_MIXLORA);
 }
 
 struct Refusal {
@@ -139,7 +140,7 @@ class AdapterConfigRefusal : public testing::TestWithParam<Refusal> {};
 
 TEST_P(AdapterConfigRefusal, NamesTheFieldAndTheValue) {
   const Refusal& refusal = GetParam();
-  json config = mixlora(refusal.changes);
+  json config = mixlora_config(refusal.changes);
   config.erase(refusal.without);
   std::vector<std::string> parts = refusal.parts;
   parts.emplace_back("adapter_config.json");

@@ -17,6 +17,7 @@ endfunction()
 
 moxie_api_test(api_arguments_test arguments_adapter_test.cpp arguments_feed_forward_test.cpp arguments_model_test.cpp
                arguments_routing_test.cpp arguments_runtime_test.cpp)
+set_target_properties(api_arguments_test PROPERTIES UNITY_BUILD OFF)  # its files use names twice
 moxie_api_test(api_dtype_test dtype_test.cpp)
 moxie_api_test(api_invariance_feed_forward_test invariance_feed_forward_test.cpp machines.cpp)
 moxie_api_test(api_invariance_model_test invariance_model_test.cpp machines.cpp)

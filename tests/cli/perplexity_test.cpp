@@ -17,16 +17,10 @@ using testing::HasSubstr;
 constexpr double kStoredWeights = 5e-3;
 constexpr double kFloat32Weights = 1e-4;
 
-#if MOXIE_SANITIZED
-const std::vector<std::string> kTexts{"kjv"};  // an instrumented program is slow
-#else
-const std::vector<std::string> kTexts{"kjv", "moby", "sotu", "jargon"};
-#endif
-
 std::vector<std::string> on_texts(std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), "perplexity");
   arguments.insert(arguments.end(), {"--json", "--windows"});
-  for (const auto& text : kTexts) arguments.push_back(bundled("heldout/" + text + ".safetensors"));
+  for (const auto& text : heldout_texts()) arguments.push_back(bundled("heldout/" + text + ".safetensors"));
   return arguments;
 }
 
@@ -41,7 +35,7 @@ void expect_reference(const Finished& finished, const std::string& base, size_t 
     EXPECT_NEAR(figure["perplexity"].get<double>(), expected, expected * tolerance) << model << " on " << text;
     seen.emplace(model, text);
   }
-  EXPECT_EQ(seen.size(), (adapters + 1) * kTexts.size());
+  EXPECT_EQ(seen.size(), (adapters + 1) * heldout_texts().size());
 }
 
 TEST(Perplexity, AllAdaptersInOneBatchAgreeWithTheReference) {

@@ -9,6 +9,11 @@ const nlohmann::json& reference_figures() {
   return figures.at("models");
 }
 
+std::vector<std::string> heldout_texts() {
+  if (MOXIE_SANITIZED) return {"kjv"};
+  return {"kjv", "moby", "sotu", "jargon"};
+}
+
 std::vector<std::string> llama_adapters() {
   std::vector<std::string> adapters;
   for (const auto& [name, figures] : reference_figures().items()) {

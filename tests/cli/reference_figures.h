@@ -9,6 +9,9 @@ namespace moxie::test {
 
 const nlohmann::json& reference_figures();
 
+// The held-out texts to measure on: one where the program is instrumented and slow.
+std::vector<std::string> heldout_texts();
+
 // The bundled adapters over tiny-llama.
 std::vector<std::string> llama_adapters();
 

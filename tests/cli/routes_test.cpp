@@ -13,12 +13,6 @@ using testing::Not;
 
 constexpr double kTolerance = 0.005;
 
-#if MOXIE_SANITIZED
-const std::vector<std::string> kTexts{"kjv"};  // an instrumented program is slow
-#else
-const std::vector<std::string> kTexts{"kjv", "moby", "sotu", "jargon"};
-#endif
-
 nlohmann::json routes(std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), "routes");
   arguments.emplace_back("--json");
@@ -28,7 +22,7 @@ nlohmann::json routes(std::vector<std::string> arguments) {
 }
 
 void expect_usage(const std::string& who, const std::vector<std::string>& arguments) {
-  for (const auto& text : kTexts) {
+  for (const auto& text : heldout_texts()) {
     auto with_text = arguments;
     with_text.insert(with_text.end(), {"--windows", bundled("heldout/" + text + ".safetensors")});
     const auto json = routes(with_text);

@@ -106,12 +106,6 @@ std::vector<float> attend(const Kernels& kernels, const Cache& cache, const Ques
   return result;
 }
 
-Rows random_rows(std::mt19937& generator, int64_t rows, int64_t width) {
-  Rows result;
-  for (int64_t r = 0; r < rows; ++r) result.push_back(random_floats(generator, width));
-  return result;
-}
-
 std::vector<double> exact(const Cache& cache, const Question& question) {
   const auto head_dim = static_cast<size_t>(cache.layout.head_dim);
   std::vector<double> result;

@@ -10,12 +10,6 @@ struct Shape {
   int64_t rows, n, k;
 };
 
-std::vector<std::vector<float>> random_rows(std::mt19937& generator, int64_t rows, int64_t k) {
-  std::vector<std::vector<float>> result;
-  for (int64_t r = 0; r < rows; ++r) result.push_back(random_floats(generator, k));
-  return result;
-}
-
 // A product and what surrounds it: columns behind the panels must stay as they were.
 struct Product {
   std::vector<float> c;

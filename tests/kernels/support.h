@@ -57,6 +57,12 @@ inline std::vector<float> random_floats(std::mt19937& generator, int64_t count, 
   return result;
 }
 
+inline std::vector<std::vector<float>> random_rows(std::mt19937& generator, int64_t rows, int64_t width) {
+  std::vector<std::vector<float>> result;
+  for (int64_t r = 0; r < rows; ++r) result.push_back(random_floats(generator, width));
+  return result;
+}
+
 inline int64_t random_between(std::mt19937& generator, int64_t low, int64_t high) {
   return std::uniform_int_distribution<int64_t>(low, high)(generator);
 }

@@ -16,9 +16,6 @@
 namespace moxie::cli::bench {
 namespace {
 
-constexpr size_t kLeastRounds = 5;
-constexpr double kWarmUpPart = 0.2;
-
 struct AdaptersOptions {
   LayerOptions layer;
   AdapterShape adapter;

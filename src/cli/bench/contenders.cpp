@@ -7,8 +7,6 @@ namespace moxie::cli::bench {
 namespace {
 
 constexpr int kLeastWarmUpCalls = 2;
-constexpr size_t kLeastRounds = 5;
-constexpr double kWarmUpPart = 0.2;  // of the time measured
 // A shorter call follows right behind an untimed one: threads that were asleep during the measurement of the limits
 // take a while to wake, which they would not have to in the calls of a model.
 constexpr double kShortMilliseconds = 50;

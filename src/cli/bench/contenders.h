@@ -12,6 +12,9 @@
 
 namespace moxie::cli::bench {
 
+constexpr size_t kLeastRounds = 5;
+constexpr double kWarmUpPart = 0.2;  // of the time measured
+
 struct Contender {
   std::string name;  // "native:avx2"; "default" where no backend was asked for
   std::string kernel;
