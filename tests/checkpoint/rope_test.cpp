@@ -17,13 +17,13 @@ Json config_with(const std::string& field, const Json& value) {
   return config;
 }
 
-Rope rope_of(const Json& config) { return read_hugging_face_config(config, "f/config.json").rope; }
-Rope scaled(const Json& scaling) { return rope_of(config_with("rope_scaling", scaling)); }
-void refuse_rope(const Json& config, const std::vector<std::string>& parts, mox_status status = MOX_INVALID_FILE) {
-  expect_refusal(status, parts, [&] { (void)rope_of(config); });
+Rope read(const Json& config) { return read_hugging_face_config(config, "f/config.json").rope; }
+Rope scaled(const Json& scaling) { return read(config_with("rope_scaling", scaling)); }
+void refuse(const Json& config, const std::vector<std::string>& parts, mox_status status = MOX_INVALID_FILE) {
+  expect_refusal(status, parts, [&] { (void)read(config); });
 }
 void refuse_scaling(const Json& scaling, const std::vector<std::string>& parts, mox_status status = MOX_INVALID_FILE) {
-  refuse_rope(config_with("rope_scaling", scaling), parts, status);
+  refuse(config_with("rope_scaling", scaling), parts, status);
 }
 
 TEST(Rope, MayBePlain) {
@@ -40,14 +40,14 @@ TEST(Rope, MayBePlain) {
 
 TEST(Rope, ReadsRopeParameters) {
   Json config = config_with("rope_parameters", Json{{"rope_type", "default"}, {"rope_theta", 7000.0}});
-  EXPECT_EQ(rope_of(config).theta, 7000);
+  EXPECT_EQ(read(config).theta, 7000);
   config.erase("rope_theta");
-  EXPECT_EQ(rope_of(config).theta, 7000);
+  EXPECT_EQ(read(config).theta, 7000);
   config["rope_parameters"] = Json{{"rope_theta", 9000.0}};
-  EXPECT_EQ(rope_of(config).theta, 9000);
+  EXPECT_EQ(read(config).theta, 9000);
   config["rope_parameters"] = Json{{"rope_type", "linear"}, {"factor", 2.0}};
-  EXPECT_EQ(rope_of(config).theta, 10000);
-  EXPECT_EQ(rope_of(config).scaling, RopeScaling::linear);
+  EXPECT_EQ(read(config).theta, 10000);
+  EXPECT_EQ(read(config).scaling, RopeScaling::linear);
 }
 
 TEST(Rope, ReadsLinearAndDynamic) {
@@ -66,7 +66,7 @@ TEST(Rope, ReadsLinearAndDynamic) {
   }
   Json narrow = config_with("rope_scaling", {{"rope_type", "dynamic"}, {"factor", 2}});
   narrow["head_dim"] = 2;
-  refuse_rope(narrow, {"rope_type", "more than 2 dimensions"}, MOX_UNSUPPORTED);
+  refuse(narrow, {"rope_type", "more than 2 dimensions"}, MOX_UNSUPPORTED);
 }
 
 TEST(Rope, ReadsLlama3) {
@@ -131,7 +131,7 @@ TEST(Rope, ReadsYarn) {
                  {"beta_fast is 1", "beta_slow"});
   Json flat = config_with("rope_scaling", {{"rope_type", "yarn"}, {"factor", 2}});
   flat["rope_theta"] = 1;
-  refuse_rope(flat, {"rope_theta is 1", "more than 1"});
+  refuse(flat, {"rope_theta is 1", "more than 1"});
 }
 
 TEST(Rope, ReadsLongrope) {
@@ -139,7 +139,7 @@ TEST(Rope, ReadsLongrope) {
   Json scaling{{"rope_type", "longrope"}, {"short_factor", ones}, {"long_factor", twos}};
   Json config = config_with("rope_scaling", scaling);
   config["original_max_position_embeddings"] = 32;
-  const Rope rope = rope_of(config);
+  const Rope rope = read(config);
   EXPECT_EQ(rope.scaling, RopeScaling::longrope);
   EXPECT_EQ(rope.original_positions, 32);
   EXPECT_EQ(rope.factor, 4);
@@ -148,9 +148,9 @@ TEST(Rope, ReadsLongrope) {
   EXPECT_EQ(rope.long_factor, twos);
 
   config["original_max_position_embeddings"] = 128;
-  EXPECT_EQ(rope_of(config).attention_factor, 1);
+  EXPECT_EQ(read(config).attention_factor, 1);
   config["rope_scaling"]["attention_factor"] = 1.25;
-  EXPECT_EQ(rope_of(config).attention_factor, 1.25);
+  EXPECT_EQ(read(config).attention_factor, 1.25);
 
   // Without the original length, `factor` counts; without both, nothing is scaled.
   scaling["type"] = "longrope";
@@ -176,12 +176,12 @@ TEST(Rope, ReadsLongrope) {
 }
 
 TEST(Rope, ReadsPartialRotation) {
-  EXPECT_EQ(rope_of(config_with("partial_rotary_factor", 0.4)).rotary_dim, 6);
-  EXPECT_EQ(rope_of(config_with("rope_parameters", Json{{"rope_type", "default"}, {"partial_rotary_factor", 0.5}}))
-                .rotary_dim,
-            8);
+  EXPECT_EQ(read(config_with("partial_rotary_factor", 0.4)).rotary_dim, 6);
+  EXPECT_EQ(
+      read(config_with("rope_parameters", Json{{"rope_type", "default"}, {"partial_rotary_factor", 0.5}})).rotary_dim,
+      8);
   for (const Json& bad : {Json(0), Json(1.5), Json(-1), Json("half")}) {
-    refuse_rope(config_with("partial_rotary_factor", bad), {"partial_rotary_factor is " + show(bad), "at most 1"});
+    refuse(config_with("partial_rotary_factor", bad), {"partial_rotary_factor is " + show(bad), "at most 1"});
   }
 }
 
@@ -195,11 +195,11 @@ TEST(Rope, RefusesWhatItDoesNotKnow) {
                  {"rope_scaling.type is \"yarn\"", "linear"});
   refuse_scaling({{"type", "default"}, {"mrope_section", {1, 2}}}, {"mrope_section is [1,2]"}, MOX_UNSUPPORTED);
   refuse_scaling("linear", {"rope_scaling is \"linear\"; expected an object"});
-  refuse_rope(config_with("rope_parameters", Json{{"full_attention", {{"rope_type", "default"}}}}),
-              {"rope_parameters.full_attention is", "one rotary embedding"}, MOX_UNSUPPORTED);
+  refuse(config_with("rope_parameters", Json{{"full_attention", {{"rope_type", "default"}}}}),
+         {"rope_parameters.full_attention is", "one rotary embedding"}, MOX_UNSUPPORTED);
   Json both = config_with("rope_scaling", Json{{"rope_type", "linear"}, {"factor", 2}});
   both["rope_parameters"] = Json{{"rope_type", "linear"}, {"factor", 3}};
-  refuse_rope(both, {"rope_scaling is", "rope_parameters is", "one of them"});
+  refuse(both, {"rope_scaling is", "rope_parameters is", "one of them"});
 }
 
 }  // namespace
