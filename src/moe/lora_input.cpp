@@ -5,9 +5,10 @@
 namespace moxie::moe {
 namespace {
 
-// Rows and experts whose logits make one task: few experts, so that one row of many experts is work for many threads.
-constexpr int64_t router_rows = 64;
-constexpr int64_t router_experts = 16;
+// Rows and experts whose logits make one task. Of few rows few experts, so that one row of many experts is work for
+// many threads; many rows are themselves, and are read once for more experts.
+constexpr int64_t router_rows = 32;
+constexpr int64_t router_experts(int64_t rows) { return rows < router_rows ? 16 : 64; }
 
 LoraInput start(Workspace& workspace, const adapter::LoraSets& sets, int64_t begin, int64_t rows, int64_t z_rows) {
   LoraInput input;
@@ -54,11 +55,10 @@ LoraInput make_lora_input(Workspace& workspace, const std::optional<adapter::Lor
 }
 
 void add_tasks(std::pmr::vector<InputTask>* tasks, const RouterWork& router) {
-  const int64_t experts = router.settings.experts;
+  const int64_t experts = router.settings.experts, together = router_experts(router.rows);
   for (int64_t i = 0; i < divide_up(router.rows, router_rows); ++i) {
-    for (int64_t e = 0; e < divide_up(experts, router_experts); ++e) {
-      tasks->push_back(
-          {nullptr, &router, part(i, router_rows, router.rows), {0, 0}, 0, part(e, router_experts, experts)});
+    for (int64_t e = 0; e < divide_up(experts, together); ++e) {
+      tasks->push_back({nullptr, &router, part(i, router_rows, router.rows), {0, 0}, 0, part(e, together, experts)});
     }
   }
 }

@@ -180,7 +180,7 @@ TEST_P(SmallOperationsTest, RouterAgreesWithDoublePrecisionAndItsTwinBitForBit) 
   for (int i = 0; i < 100; ++i) {
     // Every tenth is longer than a piece of the rows; the others are of every small size.
     const int64_t most = i % 10 == 0 ? 1300 : 130;
-    const int64_t rows = random_between(generator, 1, 9), experts = random_between(generator, 1, 130);
+    const int64_t rows = random_between(generator, 1, 20), experts = random_between(generator, 1, 130);
     const int64_t k = random_between(generator, 1, most), ldx = k + 2, stride = k + 3, ld = experts + 1;
     const std::vector<float> x = random_floats(generator, rows * ldx - 2);
     const std::vector<float> gate = random_floats(generator, experts * stride - 3);

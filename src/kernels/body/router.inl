@@ -4,12 +4,13 @@
 namespace {
 
 // As many rows and experts side by side as there are registers for their sums.
-constexpr int router_rows = lanes == 16 ? 4 : 2;
-constexpr int router_experts = lanes == 16 ? 4 : lanes == 8 ? 2 : 1;
-// Experts that one copy of a piece of the rows serves.
-constexpr int64_t router_block = 16;
-// Columns of a piece: with as many of a few gates it stays in the nearest cache. Between pieces the lanes' sums wait in
-// memory as they are, so the cut leaves no trace in the result.
+constexpr int router_rows = lanes == 4 ? 2 : 4;
+constexpr int router_experts = lanes == 16 ? 4 : 1;
+// Rows that are copied together, and experts that one copy of a piece of them serves.
+constexpr int64_t router_rows_of_block = 2 * router_rows;
+constexpr int64_t router_block = 64;
+// Columns of a piece: the copy stays in the nearest cache. Between pieces the lanes' sums wait in memory as they are,
+// so the cut leaves no trace in the result.
 constexpr int64_t router_piece = 512;
 
 template <int rows, int experts>
@@ -44,28 +45,42 @@ void gate_products(const float* x, int64_t ldx, const float* gate, int64_t gate_
   }
 }
 
-// Lane sums of a few rows over k columns, a multiple of sixteen.
-template <int rows>
-void gate_piece(const float* x, int64_t ldx, const float* gate, int64_t gate_stride, int64_t experts, int64_t k,
-                float* sums, bool begun) {
+// Lane sums of all rows over k columns, a multiple of sixteen: all rows meet a few gates before the next ones' turn.
+template <int experts>
+void gate_rows(const float* x, int64_t ldx, int64_t rows, const float* gate, int64_t gate_stride, int64_t k,
+               float* sums, bool begun) {
+  int64_t row = 0;
+  const auto take = [&](auto products, int count) {
+    products(x + row * ldx, ldx, gate, gate_stride, k, sums + row * router_block * sixteen, begun);
+    row += count;
+  };
+  while (rows - row >= router_rows) take(gate_products<router_rows, experts>, router_rows);
+  static_assert(router_rows <= 4);
+  if (rows - row == 3) take(gate_products<3, experts>, 3);
+  if (rows - row == 2) take(gate_products<2, experts>, 2);
+  if (rows - row == 1) take(gate_products<1, experts>, 1);
+}
+
+void gate_piece(const float* x, int64_t ldx, int64_t rows, const float* gate, int64_t gate_stride, int64_t experts,
+                int64_t k, float* sums, bool begun) {
   int64_t e = 0;
   for (; e + router_experts <= experts; e += router_experts) {
-    gate_products<rows, router_experts>(x, ldx, gate + e * gate_stride, gate_stride, k, sums + e * sixteen, begun);
+    gate_rows<router_experts>(x, ldx, rows, gate + e * gate_stride, gate_stride, k, sums + e * sixteen, begun);
   }
   for (; e < experts; ++e) {
-    gate_products<rows, 1>(x, ldx, gate + e * gate_stride, gate_stride, k, sums + e * sixteen, begun);
+    gate_rows<1>(x, ldx, rows, gate + e * gate_stride, gate_stride, k, sums + e * sixteen, begun);
   }
 }
 
 // Rows often stand a power of two apart, where they would push each other out of the nearest cache: they are read from
 // a copy.
-void gate_tile(const float* x, int64_t ldx, const float* gate, int64_t gate_stride, int64_t experts, int64_t k,
-               float* sums) {
-  alignas(64) float piece[router_rows * router_piece];
+void gate_copied(const float* x, int64_t ldx, int64_t rows, const float* gate, int64_t gate_stride, int64_t experts,
+                 int64_t k, float* sums) {
+  alignas(64) float piece[router_rows_of_block * router_piece];
   int64_t i = 0;
   do {
     const int64_t columns = k - i < router_piece ? k - i : router_piece;
-    for (int64_t r = 0; r < router_rows; ++r) {
+    for (int64_t r = 0; r < rows; ++r) {
       const float* from = x + r * ldx + i;
       for (int64_t c = 0; c < columns; c += lanes) {
         store(piece + r * router_piece + c, load(from));
@@ -74,21 +89,9 @@ void gate_tile(const float* x, int64_t ldx, const float* gate, int64_t gate_stri
         asm("" : "+r"(from));
       }
     }
-    gate_piece<router_rows>(piece, router_piece, gate + i, gate_stride, experts, columns, sums, i > 0);
+    gate_piece(piece, router_piece, rows, gate + i, gate_stride, experts, columns, sums, i > 0);
     i += router_piece;
   } while (i < k);
-}
-
-// Too few rows for a tile: nothing is read twice, and memory likes long runs.
-void gate_few(const float* x, int64_t ldx, int64_t rows, const float* gate, int64_t gate_stride, int64_t experts,
-              int64_t k, float* sums) {
-  if (rows == 1) {
-    gate_piece<1>(x, ldx, gate, gate_stride, experts, k, sums, false);
-  } else if (rows == 2) {
-    gate_piece<2>(x, ldx, gate, gate_stride, experts, k, sums, false);
-  } else {
-    gate_piece<router_rows - 1>(x, ldx, gate, gate_stride, experts, k, sums, false);
-  }
 }
 
 // The columns behind the last sixteen, filled up with zeros.
@@ -123,18 +126,19 @@ void add_lanes(int64_t rows, int64_t experts, const float* sums, float* logits, 
 
 void router(const float* x, int64_t ldx, int64_t rows, const float* gate, int64_t gate_stride, int64_t experts,
             int64_t k, float* logits, int64_t ld) {
-  alignas(64) float sums[router_rows * router_block * sixteen];
+  alignas(64) float sums[router_rows_of_block * router_block * sixteen];
   const int64_t whole = k / sixteen * sixteen;
   for (int64_t e = 0; e < experts; e += router_block) {
     const int64_t of_experts = experts - e < router_block ? experts - e : router_block;
     const float* gates = gate + e * gate_stride;
-    for (int64_t row = 0; row < rows; row += router_rows) {
-      const int64_t of_rows = rows - row < router_rows ? rows - row : router_rows;
+    for (int64_t row = 0; row < rows; row += router_rows_of_block) {
+      const int64_t of_rows = rows - row < router_rows_of_block ? rows - row : router_rows_of_block;
       const float* from = x + row * ldx;
-      if (of_rows == router_rows) {
-        gate_tile(from, ldx, gates, gate_stride, of_experts, whole, sums);
+      if (of_rows >= router_rows) {
+        gate_copied(from, ldx, of_rows, gates, gate_stride, of_experts, whole, sums);
       } else {
-        gate_few(from, ldx, of_rows, gates, gate_stride, of_experts, whole, sums);
+        // Too few rows for a tile: nothing is read twice, and memory likes long runs.
+        gate_piece(from, ldx, of_rows, gates, gate_stride, of_experts, whole, sums, false);
       }
       if (whole < k) gate_rest(from + whole, ldx, of_rows, gates + whole, gate_stride, of_experts, k - whole, sums);
       add_lanes(of_rows, of_experts, sums, logits + row * ld + e, ld);
