@@ -170,8 +170,7 @@ void run_down(const Stages& s) {
   const RowList rows_of_h{static_cast<int64_t>(s.base.experts.size()), s.hidden.begin_of, s.hidden.row, s.hidden.range,
                           s.hidden.set};
   const auto tiles = row_tiles(workspace, &runs, rows_of_h);
-  int64_t most_rows = 0;
-  for (const RowTile& tile : tiles) most_rows = std::max(most_rows, tile.rows.size());
+  const int64_t most_rows = rows_of_largest(tiles);
   const bool few = most_rows <= few_rows;
   const auto tasks = make_tasks(s, tiles, few);
   const auto needs = [&](const Tile& tile, const RowRun& run, auto&& visit) {

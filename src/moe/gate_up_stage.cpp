@@ -8,13 +8,14 @@
 namespace moxie::moe {
 namespace {
 
-// Where the tile is, and its memory: each [row_tile][column_block] float32.
+// Where the tile is, and its memory: each [rows][stride] float32.
 struct Tile : RowTile {
-  int64_t block = 0;  // column block
+  Span blocks{0, 0};  // column blocks
   Span panels{0, 0};
   int64_t first = 0;    // first column
   int64_t width = 0;    // columns, padding included
   int64_t columns = 0;  // columns that exist
+  int64_t stride = 0;
   float* gate = nullptr;
   float* up = nullptr;
   float* set_gate = nullptr;
@@ -22,8 +23,6 @@ struct Tile : RowTile {
   float* h = nullptr;
   float* sum = nullptr;
 };
-
-constexpr int64_t tile_floats = row_tile * column_block;
 
 void store_h(const Stages& s, const Tile& tile, const float* values, int64_t h_row) {
   if (s.base.weights() == MOX_BF16) {
@@ -47,17 +46,20 @@ void partial_z(const Stages& s, const RangeWork& range, const Tile& tile, int32_
   const LoraInput& input = range.down_input;
   if (input.has_deltas(set)) {
     float* kept = range.down_h.rows + input.delta_of(set, z_row) * range.down_h.ld + tile.first;
-    for (int64_t i = 0; i < rows; ++i) std::copy_n(h + i * column_block, tile.width, kept + i * range.down_h.ld);
+    for (int64_t i = 0; i < rows; ++i) std::copy_n(h + i * tile.stride, tile.width, kept + i * range.down_h.ld);
   } else {
-    shrink_blocks(s.context, range, {set, {z_row, z_row + rows}, {0, input.sets->a.panels()}},
-                  {tile.block, tile.block + 1}, h, column_block);
+    shrink_blocks(s.context, range, {set, {z_row, z_row + rows}, {0, input.sets->a.panels()}}, tile.blocks, h,
+                  tile.stride);
   }
 
   if (range.down_router.router == nullptr || range.down_router.given != nullptr) return;
   const adapter::Router& router = *range.down_router.router;
-  s.context.small().router(h, column_block, rows, router.gate_row(0) + tile.first, router.in, router.experts,
-                           tile.columns, range.logits_partial + (tile.block * range.rows + z_row) * router.experts,
-                           router.experts);
+  for (int64_t block = tile.blocks.begin; block < tile.blocks.end; ++block) {
+    const int64_t column = block * column_block - tile.first;
+    s.context.small().router(h + column, tile.stride, rows, router.gate_row(0) + tile.first + column, router.in,
+                             router.experts, std::min(column_block, tile.columns - column),
+                             range.logits_partial + (block * range.rows + z_row) * router.experts, router.experts);
+  }
 }
 
 void activate(const Stages& s, const RangeWork& range, const Tile& tile, const float* gate, const float* up,
@@ -69,21 +71,21 @@ void activate(const Stages& s, const RangeWork& range, const Tile& tile, const f
 void one_set(const Stages& s, const RangeWork& range, const Tile& tile, const RowRun& run) {
   const Expert& expert = s.base.experts[static_cast<size_t>(tile.expert)];
   const int64_t begin = run.rows.begin - tile.rows.begin, rows = run.rows.size();
-  float* gate = tile.gate + begin * column_block;
-  float* up = tile.up + begin * column_block;
+  float* gate = tile.gate + begin * tile.stride;
+  float* up = tile.up + begin * tile.stride;
   const auto add = [&](const LoraInput& input, float* values) {
     if (!input.any()) return;
     add_lora(s.context, input, 0, {run.first_row, run.first_row + rows}, tile.panels,
-             LoraRows::in_place(values, column_block));
+             LoraRows::in_place(values, tile.stride));
   };
   add(range.gate, gate);
   add(range.up, up);
-  add_bias(s.context, expert.gate, tile.first, tile.columns, rows, gate);
-  add_bias(s.context, expert.up, tile.first, tile.columns, rows, up);
+  add_bias(s.context, expert.gate, tile.first, tile.columns, rows, gate, tile.stride);
+  add_bias(s.context, expert.up, tile.first, tile.columns, rows, up, tile.stride);
   for (int64_t i = 0; i < rows; ++i) {
     const int64_t entry = run.rows.begin + i;
-    float* h = tile.h + i * column_block;
-    activate(s, range, tile, gate + i * column_block, up + i * column_block, s.entries.weight[entry], h);
+    float* h = tile.h + i * tile.stride;
+    activate(s, range, tile, gate + i * tile.stride, up + i * tile.stride, s.entries.weight[entry], h);
     store_h(s, tile, h, s.hidden.first_of[entry]);
   }
   partial_z(s, range, tile, 0, tile.h, rows, run.first_row);
@@ -93,22 +95,21 @@ void one_set(const Stages& s, const RangeWork& range, const Tile& tile, const Ro
 void expert_rows(const Stages& s, const RangeWork& range, const LoraInput& input, const Tile& tile, const RowRun& run,
                  const PairRun& pairs, const Linear& linear, const float* base, float* values) {
   LoraRows rows;
-  rows.from = base + (run.rows.begin - tile.rows.begin) * column_block;
-  rows.ld_from = column_block;
+  rows.from = base + (run.rows.begin - tile.rows.begin) * tile.stride;
+  rows.ld_from = tile.stride;
   rows.from_rows = range.pairs.row + pairs.pairs.begin;
   rows.first_row = run.first_row;
   rows.to = values;
-  rows.ld_to = column_block;
+  rows.ld_to = tile.stride;
   const int64_t count = pairs.pairs.size();
   if (input.any()) {
     add_lora(s.context, input, pairs.set, pairs.pairs, tile.panels, rows);
   } else {
     for (int64_t i = 0; i < count; ++i) {
-      std::copy_n(rows.from + (rows.from_rows[i] - rows.first_row) * column_block, tile.width,
-                  values + i * column_block);
+      std::copy_n(rows.from + (rows.from_rows[i] - rows.first_row) * tile.stride, tile.width, values + i * tile.stride);
     }
   }
-  add_bias(s.context, linear, tile.first, tile.columns, count, values);
+  add_bias(s.context, linear, tile.first, tile.columns, count, values, tile.stride);
 }
 
 // Rows of a run under MixLoRA: for each expert, in ascending order, the rows that chose it.
@@ -117,19 +118,19 @@ void expert_sets(const Stages& s, const Runs& runs, const RangeWork& range, cons
   const int64_t begin = run.rows.begin - tile.rows.begin;
   const Pairs& pairs = range.pairs;
   const bool apart = range.keeps_pairs_apart();
-  if (!apart) std::fill_n(tile.sum + begin * column_block, run.rows.size() * column_block, 0.0F);
+  if (!apart) std::fill_n(tile.sum + begin * tile.stride, run.rows.size() * tile.stride, 0.0F);
 
   for (const PairRun& chosen : runs.pairs(run)) {
     expert_rows(s, range, range.gate, tile, run, chosen, base.gate, tile.gate, tile.set_gate);
     if (s.base.gated) expert_rows(s, range, range.up, tile, run, chosen, base.up, tile.up, tile.set_up);
     for (int64_t i = 0; i < chosen.pairs.size(); ++i) {
       const int64_t pair = chosen.pairs.begin + i;
-      float* h = tile.h + i * column_block;
-      activate(s, range, tile, tile.set_gate + i * column_block, tile.set_up + i * column_block, pairs.weight[pair], h);
+      float* h = tile.h + i * tile.stride;
+      activate(s, range, tile, tile.set_gate + i * tile.stride, tile.set_up + i * tile.stride, pairs.weight[pair], h);
       if (apart) {
         store_h(s, tile, h, s.hidden.first_pair_of[run.range] + pair);
       } else {
-        float* sum = tile.sum + (begin + pairs.row[pair] - run.first_row) * column_block;
+        float* sum = tile.sum + (begin + pairs.row[pair] - run.first_row) * tile.stride;
         s.context.small().add(sum, h, tile.width, sum);
       }
     }
@@ -137,7 +138,7 @@ void expert_sets(const Stages& s, const Runs& runs, const RangeWork& range, cons
   }
   if (apart) return;
   for (int64_t i = 0; i < run.rows.size(); ++i) {
-    store_h(s, tile, tile.sum + (begin + i) * column_block, s.hidden.first_of[run.rows.begin + i]);
+    store_h(s, tile, tile.sum + (begin + i) * tile.stride, s.hidden.first_of[run.rows.begin + i]);
   }
 }
 
@@ -171,7 +172,7 @@ void multiply_during(const Stages& s, const Tile& tile, const void* after, Pendi
   const Expert& expert = s.base.experts[static_cast<size_t>(tile.expert)];
   const auto during = [&](int64_t end, const kernels::PackedMatrix& weight, float* to, const void* next) {
     pending.finish_during(end, work, [&](const kernels::Meanwhile& meanwhile) {
-      multiply(s.context, s.x, weight, tile.rows, tile.panels, {to, column_block, next}, meanwhile);
+      multiply(s.context, s.x, weight, tile.rows, tile.panels, {to, tile.stride, next}, meanwhile);
     });
   };
   if (!s.base.gated) {
@@ -182,29 +183,46 @@ void multiply_during(const Stages& s, const Tile& tile, const void* after, Pendi
   during(pending.size(), expert.up.weight, tile.up, after);
 }
 
-Tile tile_of(const Stages& s, const RowTile& rows, int64_t block) {
+Tile tile_of(const Stages& s, const RowTile& rows, Span blocks) {
   Tile tile{rows};
-  tile.block = block;
-  tile.panels = part(block, panel_tile, s.base.experts.front().gate.weight.panels());
-  tile.first = block * column_block;
+  tile.blocks = blocks;
+  tile.panels = {blocks.begin * panel_tile,
+                 std::min(blocks.end * panel_tile, s.base.experts.front().gate.weight.panels())};
+  tile.first = blocks.begin * column_block;
   tile.width = tile.panels.size() * kernels::panel_width;
   tile.columns = std::min(tile.width, s.base.ffn - tile.first);
   return tile;
 }
 
+// Column blocks of one task. Deltas, and rows of h that are kept, are memory that nobody else has touched since: each
+// row of them is longer where a task has more columns. What the products make must still stay in the second-level
+// cache.
+int64_t blocks_of_task(const Stages& s, std::span<const RowTile> tiles, int64_t blocks) {
+  const bool any = std::any_of(s.ranges.begin(), s.ranges.end(), [](const RangeWork& range) {
+    return range.gate.deltas.count + range.up.deltas.count + range.down_input.deltas.count != 0;
+  });
+  if (!any) return 1;
+  constexpr int64_t most = 4;
+  constexpr int64_t bytes = int64_t{256} << 10;  // of gate and up
+  constexpr auto row_bytes = static_cast<int64_t>(2 * column_block * sizeof(float));
+  const auto parts = static_cast<int64_t>(tiles.size()) * blocks / (int64_t{4} * s.context.team.size());
+  return std::clamp<int64_t>(std::min(bytes / (row_bytes * std::max<int64_t>(rows_of_largest(tiles), 1)), parts), 1,
+                             most);
+}
+
 struct Task {
-  int32_t tile, block;
+  int32_t tile, first_block;
 };
 
-// Expert by expert, and in an expert block by block, so that its weights are read once.
-std::pmr::vector<Task> make_tasks(const Stages& s, std::span<const RowTile> tiles) {
+// Expert by expert, and in an expert from left to right, so that its weights are read once. together: column blocks of
+// each.
+std::pmr::vector<Task> make_tasks(const Stages& s, std::span<const RowTile> tiles, int64_t blocks, int64_t together) {
   auto tasks = s.context.workspace.list<Task>();
-  const int64_t blocks = divide_up(s.base.experts.front().gate.weight.panels(), panel_tile);
-  tasks.reserve(tiles.size() * static_cast<size_t>(blocks));
+  tasks.reserve(tiles.size() * static_cast<size_t>(divide_up(blocks, together)));
   for (size_t begin = 0; begin < tiles.size();) {
     size_t end = begin + 1;
     while (end < tiles.size() && tiles[end].expert == tiles[begin].expert) ++end;
-    for (int64_t block = 0; block < blocks; ++block) {
+    for (int64_t block = 0; block < blocks; block += together) {
       for (size_t i = begin; i < end; ++i) tasks.push_back({static_cast<int32_t>(i), static_cast<int32_t>(block)});
     }
     begin = end;
@@ -216,6 +234,7 @@ std::pmr::vector<Task> make_tasks(const Stages& s, std::span<const RowTile> tile
 struct Buffers {
   float* gate_up[2];  // [2][tile] each: of the tile that is multiplied, and of the last one where that is unfinished
   float* others;      // [4][tile]
+  int64_t tile_floats;
   void lend(Tile* tile) const {
     tile->gate = gate_up[0];
     tile->up = tile->gate + tile_floats;
@@ -239,27 +258,33 @@ void run_gate_up(Stages& s) {
   const RowList entries{static_cast<int64_t>(s.base.experts.size()), s.entries.begin_of, s.entries.row, s.entries.range,
                         nullptr};
   const auto tiles = row_tiles(workspace, &runs, entries);
-  const auto tasks = make_tasks(s, tiles);
+  const int64_t blocks = divide_up(s.base.experts.front().gate.weight.panels(), panel_tile);
+  const int64_t together = blocks_of_task(s, tiles, blocks);
+  const auto tasks = make_tasks(s, tiles, blocks, together);
   const auto needs = [&runs](const Tile& tile, const RowRun& run, auto&& visit) {
     for_each_need(runs, tile, run, visit);
   };
   const auto finish = [&](const Tile& tile, const RowRun& run) { run_rows(s, runs, tile, run); };
-  auto* last = last_tiles(s.context, runs, tiles, tile_of(s, {}, 0), needs);
+  auto* last = last_tiles(s.context, runs, tiles, tile_of(s, {}, {0, together}), needs);
   auto* buffers = workspace.take<Buffers>(s.context.team.size());
+  const int64_t width = together * column_block, tile_floats = rows_of_largest(tiles) * width;
   for (int i = 0; i < s.context.team.size(); ++i) {
+    buffers[i].tile_floats = tile_floats;
     for (float*& memory : buffers[i].gate_up) memory = workspace.take<float>(2 * tile_floats);
     buffers[i].others = workspace.take<float>(4 * tile_floats);
   }
   const auto count = static_cast<int64_t>(tasks.size());
   s.context.team.run(count, [&](int64_t index, int worker) {
     const Task& task = tasks[static_cast<size_t>(index)];
-    Tile tile = tile_of(s, tiles[static_cast<size_t>(task.tile)], task.block);
+    Tile tile = tile_of(s, tiles[static_cast<size_t>(task.tile)],
+                        {task.first_block, std::min(task.first_block + together, blocks)});
+    tile.stride = width;
     buffers[worker].lend(&tile);
     // Tasks are taken in turns, more or less.
     const Task& later = tasks[static_cast<size_t>(std::min(index + s.context.team.size(), count - 1))];
     const RowTile& later_tile = tiles[static_cast<size_t>(later.tile)];
     const Expert& later_expert = s.base.experts[static_cast<size_t>(later_tile.expert)];
-    const void* after = later_expert.gate.weight.panel(later.block * panel_tile);
+    const void* after = later_expert.gate.weight.panel(later.first_block * panel_tile);
     const kernels::Fetch rows =
         later.tile == task.tile ? kernels::Fetch{} : s.x.fetch(later_tile.rows, s.base.weights());
     const auto products = [&](Pending& pending, auto&& work) { multiply_during(s, tile, after, pending, work); };

@@ -13,9 +13,10 @@ ProductInput product_input(Workspace& workspace, DType dtype, const float* x, in
   return {workspace.take<bfloat16>(rows * stride), stride};
 }
 
-void add_bias(const Context& context, const Linear& linear, int64_t first, int64_t columns, int64_t rows, float* tile) {
+void add_bias(const Context& context, const Linear& linear, int64_t first, int64_t columns, int64_t rows, float* tile,
+              int64_t stride) {
   if (linear.bias.empty()) return;
-  for (int64_t i = 0; i < rows; ++i, tile += column_block) {
+  for (int64_t i = 0; i < rows; ++i, tile += stride) {
     context.small().add(tile, linear.bias.data() + first, columns, tile);
   }
 }
@@ -142,7 +143,7 @@ void run_linears(const Context& context, const float* x, int64_t ldx, int64_t ro
       add_lora(context, input, 0, {begin - input.begin, end - input.begin}, {tile.panel_begin, tile.panel_end},
                LoraRows::in_place(product + (begin - tile.row_begin) * column_block, column_block));
     }
-    add_bias(context, linear, first, columns, tile.row_end - tile.row_begin, product);
+    add_bias(context, linear, first, columns, tile.row_end - tile.row_begin, product, column_block);
     const LinearJob& job = jobs[static_cast<size_t>(tile.job)];
     for (int64_t row = tile.row_begin; row < tile.row_end; ++row, product += column_block) {
       std::copy_n(product, columns, job.y + row * job.ldy + first);

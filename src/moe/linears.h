@@ -54,8 +54,9 @@ struct ProductOutput {
 // c[i][..] = row (rows.begin + i) of x times the columns of `panels` of the linear's weight, bias not included.
 void multiply(const Context& context, const ProductInput& x, const kernels::PackedMatrix& weight, Span rows,
               Span panels, const ProductOutput& output, const kernels::Meanwhile& meanwhile = {});
-// Adds columns [first, first + columns) of a linear's bias, if it has one, to rows of column_block floats each.
-void add_bias(const Context& context, const Linear& linear, int64_t first, int64_t columns, int64_t rows, float* tile);
+// Adds columns [first, first + columns) of a linear's bias, if it has one, to rows so many floats apart.
+void add_bias(const Context& context, const Linear& linear, int64_t first, int64_t columns, int64_t rows, float* tile,
+              int64_t stride);
 // Fills what product_input has made room for (nothing to do for float32).
 void round_rows(const Context& context, const ProductInput& input, DType dtype, const float* x, int64_t ldx,
                 int64_t columns, Span rows);

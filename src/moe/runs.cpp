@@ -51,4 +51,10 @@ std::pmr::vector<RowTile> row_tiles(Workspace& workspace, Runs* runs, const RowL
   return tiles;
 }
 
+int64_t rows_of_largest(std::span<const RowTile> tiles) {
+  int64_t most = 0;
+  for (const RowTile& tile : tiles) most = std::max(most, tile.rows.size());
+  return most;
+}
+
 }  // namespace moxie::moe

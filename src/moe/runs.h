@@ -73,5 +73,6 @@ struct RowTile {
 
 // The list in tiles of rows, expert after expert.
 std::pmr::vector<RowTile> row_tiles(Workspace& workspace, Runs* runs, const RowList& list);
+int64_t rows_of_largest(std::span<const RowTile> tiles);
 
 }  // namespace moxie::moe
