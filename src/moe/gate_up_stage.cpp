@@ -8,14 +8,13 @@
 namespace moxie::moe {
 namespace {
 
-// Where the tile is, and its memory: each [rows][stride] float32.
+// Where the tile is, and its memory: each [rows][width] float32.
 struct Tile : RowTile {
   Span blocks{0, 0};  // column blocks
   Span panels{0, 0};
   int64_t first = 0;    // first column
   int64_t width = 0;    // columns, padding included
   int64_t columns = 0;  // columns that exist
-  int64_t stride = 0;
   float* gate = nullptr;
   float* up = nullptr;
   float* set_gate = nullptr;
@@ -46,17 +45,17 @@ void partial_z(const Stages& s, const RangeWork& range, const Tile& tile, int32_
   const LoraInput& input = range.down_input;
   if (input.has_deltas(set)) {
     float* kept = range.down_h.rows + input.delta_of(set, z_row) * range.down_h.ld + tile.first;
-    for (int64_t i = 0; i < rows; ++i) std::copy_n(h + i * tile.stride, tile.width, kept + i * range.down_h.ld);
+    for (int64_t i = 0; i < rows; ++i) std::copy_n(h + i * tile.width, tile.width, kept + i * range.down_h.ld);
   } else {
     shrink_blocks(s.context, range, {set, {z_row, z_row + rows}, {0, input.sets->a.panels()}}, tile.blocks, h,
-                  tile.stride);
+                  tile.width);
   }
 
   if (range.down_router.router == nullptr || range.down_router.given != nullptr) return;
   const adapter::Router& router = *range.down_router.router;
   for (int64_t block = tile.blocks.begin; block < tile.blocks.end; ++block) {
     const int64_t column = block * column_block - tile.first;
-    s.context.small().router(h + column, tile.stride, rows, router.gate_row(0) + tile.first + column, router.in,
+    s.context.small().router(h + column, tile.width, rows, router.gate_row(0) + tile.first + column, router.in,
                              router.experts, std::min(column_block, tile.columns - column),
                              range.logits_partial + (block * range.rows + z_row) * router.experts, router.experts);
   }
@@ -71,21 +70,21 @@ void activate(const Stages& s, const RangeWork& range, const Tile& tile, const f
 void one_set(const Stages& s, const RangeWork& range, const Tile& tile, const RowRun& run) {
   const Expert& expert = s.base.experts[static_cast<size_t>(tile.expert)];
   const int64_t begin = run.rows.begin - tile.rows.begin, rows = run.rows.size();
-  float* gate = tile.gate + begin * tile.stride;
-  float* up = tile.up + begin * tile.stride;
+  float* gate = tile.gate + begin * tile.width;
+  float* up = tile.up + begin * tile.width;
   const auto add = [&](const LoraInput& input, float* values) {
     if (!input.any()) return;
     add_lora(s.context, input, 0, {run.first_row, run.first_row + rows}, tile.panels,
-             LoraRows::in_place(values, tile.stride));
+             LoraRows::in_place(values, tile.width));
   };
   add(range.gate, gate);
   add(range.up, up);
-  add_bias(s.context, expert.gate, tile.first, tile.columns, rows, gate, tile.stride);
-  add_bias(s.context, expert.up, tile.first, tile.columns, rows, up, tile.stride);
+  add_bias(s.context, expert.gate, tile.first, tile.columns, rows, gate, tile.width);
+  add_bias(s.context, expert.up, tile.first, tile.columns, rows, up, tile.width);
   for (int64_t i = 0; i < rows; ++i) {
     const int64_t entry = run.rows.begin + i;
-    float* h = tile.h + i * tile.stride;
-    activate(s, range, tile, gate + i * tile.stride, up + i * tile.stride, s.entries.weight[entry], h);
+    float* h = tile.h + i * tile.width;
+    activate(s, range, tile, gate + i * tile.width, up + i * tile.width, s.entries.weight[entry], h);
     store_h(s, tile, h, s.hidden.first_of[entry]);
   }
   partial_z(s, range, tile, 0, tile.h, rows, run.first_row);
@@ -95,21 +94,21 @@ void one_set(const Stages& s, const RangeWork& range, const Tile& tile, const Ro
 void expert_rows(const Stages& s, const RangeWork& range, const LoraInput& input, const Tile& tile, const RowRun& run,
                  const PairRun& pairs, const Linear& linear, const float* base, float* values) {
   LoraRows rows;
-  rows.from = base + (run.rows.begin - tile.rows.begin) * tile.stride;
-  rows.ld_from = tile.stride;
+  rows.from = base + (run.rows.begin - tile.rows.begin) * tile.width;
+  rows.ld_from = tile.width;
   rows.from_rows = range.pairs.row + pairs.pairs.begin;
   rows.first_row = run.first_row;
   rows.to = values;
-  rows.ld_to = tile.stride;
+  rows.ld_to = tile.width;
   const int64_t count = pairs.pairs.size();
   if (input.any()) {
     add_lora(s.context, input, pairs.set, pairs.pairs, tile.panels, rows);
   } else {
     for (int64_t i = 0; i < count; ++i) {
-      std::copy_n(rows.from + (rows.from_rows[i] - rows.first_row) * tile.stride, tile.width, values + i * tile.stride);
+      std::copy_n(rows.from + (rows.from_rows[i] - rows.first_row) * tile.width, tile.width, values + i * tile.width);
     }
   }
-  add_bias(s.context, linear, tile.first, tile.columns, count, values, tile.stride);
+  add_bias(s.context, linear, tile.first, tile.columns, count, values, tile.width);
 }
 
 // Rows of a run under MixLoRA: for each expert, in ascending order, the rows that chose it.
@@ -118,19 +117,19 @@ void expert_sets(const Stages& s, const Runs& runs, const RangeWork& range, cons
   const int64_t begin = run.rows.begin - tile.rows.begin;
   const Pairs& pairs = range.pairs;
   const bool apart = range.keeps_pairs_apart();
-  if (!apart) std::fill_n(tile.sum + begin * tile.stride, run.rows.size() * tile.stride, 0.0F);
+  if (!apart) std::fill_n(tile.sum + begin * tile.width, run.rows.size() * tile.width, 0.0F);
 
   for (const PairRun& chosen : runs.pairs(run)) {
     expert_rows(s, range, range.gate, tile, run, chosen, base.gate, tile.gate, tile.set_gate);
     if (s.base.gated) expert_rows(s, range, range.up, tile, run, chosen, base.up, tile.up, tile.set_up);
     for (int64_t i = 0; i < chosen.pairs.size(); ++i) {
       const int64_t pair = chosen.pairs.begin + i;
-      float* h = tile.h + i * tile.stride;
-      activate(s, range, tile, tile.set_gate + i * tile.stride, tile.set_up + i * tile.stride, pairs.weight[pair], h);
+      float* h = tile.h + i * tile.width;
+      activate(s, range, tile, tile.set_gate + i * tile.width, tile.set_up + i * tile.width, pairs.weight[pair], h);
       if (apart) {
         store_h(s, tile, h, s.hidden.first_pair_of[run.range] + pair);
       } else {
-        float* sum = tile.sum + (begin + pairs.row[pair] - run.first_row) * tile.stride;
+        float* sum = tile.sum + (begin + pairs.row[pair] - run.first_row) * tile.width;
         s.context.small().add(sum, h, tile.width, sum);
       }
     }
@@ -138,7 +137,7 @@ void expert_sets(const Stages& s, const Runs& runs, const RangeWork& range, cons
   }
   if (apart) return;
   for (int64_t i = 0; i < run.rows.size(); ++i) {
-    store_h(s, tile, tile.sum + (begin + i) * tile.stride, s.hidden.first_of[run.rows.begin + i]);
+    store_h(s, tile, tile.sum + (begin + i) * tile.width, s.hidden.first_of[run.rows.begin + i]);
   }
 }
 
@@ -172,7 +171,7 @@ void multiply_during(const Stages& s, const Tile& tile, const void* after, Pendi
   const Expert& expert = s.base.experts[static_cast<size_t>(tile.expert)];
   const auto during = [&](int64_t end, const kernels::PackedMatrix& weight, float* to, const void* next) {
     pending.finish_during(end, work, [&](const kernels::Meanwhile& meanwhile) {
-      multiply(s.context, s.x, weight, tile.rows, tile.panels, {to, tile.stride, next}, meanwhile);
+      multiply(s.context, s.x, weight, tile.rows, tile.panels, {to, tile.width, next}, meanwhile);
     });
   };
   if (!s.base.gated) {
@@ -234,8 +233,8 @@ std::pmr::vector<Task> make_tasks(const Stages& s, std::span<const RowTile> tile
 struct Buffers {
   float* gate_up[2];  // [2][tile] each: of the tile that is multiplied, and of the last one where that is unfinished
   float* others;      // [4][tile]
-  int64_t tile_floats;
   void lend(Tile* tile) const {
+    const int64_t tile_floats = tile->rows.size() * tile->width;
     tile->gate = gate_up[0];
     tile->up = tile->gate + tile_floats;
     float* memory = others;
@@ -267,9 +266,8 @@ void run_gate_up(Stages& s) {
   const auto finish = [&](const Tile& tile, const RowRun& run) { run_rows(s, runs, tile, run); };
   auto* last = last_tiles(s.context, runs, tiles, tile_of(s, {}, {0, together}), needs);
   auto* buffers = workspace.take<Buffers>(s.context.team.size());
-  const int64_t width = together * column_block, tile_floats = rows_of_largest(tiles) * width;
+  const int64_t tile_floats = rows_of_largest(tiles) * together * column_block;
   for (int i = 0; i < s.context.team.size(); ++i) {
-    buffers[i].tile_floats = tile_floats;
     for (float*& memory : buffers[i].gate_up) memory = workspace.take<float>(2 * tile_floats);
     buffers[i].others = workspace.take<float>(4 * tile_floats);
   }
@@ -278,7 +276,6 @@ void run_gate_up(Stages& s) {
     const Task& task = tasks[static_cast<size_t>(index)];
     Tile tile = tile_of(s, tiles[static_cast<size_t>(task.tile)],
                         {task.first_block, std::min(task.first_block + together, blocks)});
-    tile.stride = width;
     buffers[worker].lend(&tile);
     // Tasks are taken in turns, more or less.
     const Task& later = tasks[static_cast<size_t>(std::min(index + s.context.team.size(), count - 1))];
