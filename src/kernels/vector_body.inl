@@ -1,5 +1,6 @@
 // The arithmetic of one instruction set, over the vectors it has. The file that includes this has opened the
-// namespace of its instruction set, defined `lanes`, `registers` and multiply_add(), and is compiled with its flags.
+// namespace of its instruction set, defined `lanes`, `registers`, multiply_add() and times_power_of_two(), and is
+// compiled with its flags.
 
 // Each file builds on those before it.
 // clang-format off

@@ -19,7 +19,6 @@ struct Tile : RowTile {
   float* up = nullptr;
   float* set_gate = nullptr;
   float* set_up = nullptr;
-  float* h = nullptr;
   float* sum = nullptr;
 };
 
@@ -61,9 +60,10 @@ void partial_z(const Stages& s, const RangeWork& range, const Tile& tile, int32_
   }
 }
 
-void activate(const Stages& s, const RangeWork& range, const Tile& tile, const float* gate, const float* up,
-              float weight, float* h) {
-  s.context.small().activate(activation_of(s, range), gate, s.base.gated ? up : nullptr, weight, tile.width, h, false);
+// A row of gate becomes one of h: memory of its own would have left the cache during the products.
+void activate(const Stages& s, const RangeWork& range, const Tile& tile, float* gate, const float* up, float weight) {
+  s.context.small().activate(activation_of(s, range), gate, s.base.gated ? up : nullptr, weight, tile.width, gate,
+                             false);
 }
 
 // Rows of a run: no adapter, LoRA, DoRA or plug-in experts. All take the same road.
@@ -83,11 +83,11 @@ void one_set(const Stages& s, const RangeWork& range, const Tile& tile, const Ro
   add_bias(s.context, expert.up, tile.first, tile.columns, rows, up, tile.width);
   for (int64_t i = 0; i < rows; ++i) {
     const int64_t entry = run.rows.begin + i;
-    float* h = tile.h + i * tile.width;
-    activate(s, range, tile, gate + i * tile.width, up + i * tile.width, s.entries.weight[entry], h);
+    float* h = gate + i * tile.width;
+    activate(s, range, tile, h, up + i * tile.width, s.entries.weight[entry]);
     store_h(s, tile, h, s.hidden.first_of[entry]);
   }
-  partial_z(s, range, tile, 0, tile.h, rows, run.first_row);
+  partial_z(s, range, tile, 0, gate, rows, run.first_row);
 }
 
 // values[i] = the base's row of pair i under its expert's factors.
@@ -124,8 +124,8 @@ void expert_sets(const Stages& s, const Runs& runs, const RangeWork& range, cons
     if (s.base.gated) expert_rows(s, range, range.up, tile, run, chosen, base.up, tile.up, tile.set_up);
     for (int64_t i = 0; i < chosen.pairs.size(); ++i) {
       const int64_t pair = chosen.pairs.begin + i;
-      float* h = tile.h + i * tile.width;
-      activate(s, range, tile, tile.set_gate + i * tile.width, tile.set_up + i * tile.width, pairs.weight[pair], h);
+      float* h = tile.set_gate + i * tile.width;
+      activate(s, range, tile, h, tile.set_up + i * tile.width, pairs.weight[pair]);
       if (apart) {
         store_h(s, tile, h, s.hidden.first_pair_of[run.range] + pair);
       } else {
@@ -133,7 +133,7 @@ void expert_sets(const Stages& s, const Runs& runs, const RangeWork& range, cons
         s.context.small().add(sum, h, tile.width, sum);
       }
     }
-    partial_z(s, range, tile, chosen.set, tile.h, chosen.pairs.size(), chosen.pairs.begin);
+    partial_z(s, range, tile, chosen.set, tile.set_gate, chosen.pairs.size(), chosen.pairs.begin);
   }
   if (apart) return;
   for (int64_t i = 0; i < run.rows.size(); ++i) {
@@ -232,13 +232,13 @@ std::pmr::vector<Task> make_tasks(const Stages& s, std::span<const RowTile> tile
 // One worker's memory.
 struct Buffers {
   float* gate_up[2];  // [2][tile] each: of the tile that is multiplied, and of the last one where that is unfinished
-  float* others;      // [4][tile]
+  float* others;      // [3][tile]
   void lend(Tile* tile) const {
     const int64_t tile_floats = tile->rows.size() * tile->width;
     tile->gate = gate_up[0];
     tile->up = tile->gate + tile_floats;
     float* memory = others;
-    for (float** buffer : {&tile->set_gate, &tile->set_up, &tile->h, &tile->sum}) {
+    for (float** buffer : {&tile->set_gate, &tile->set_up, &tile->sum}) {
       *buffer = memory;
       memory += tile_floats;
     }
@@ -269,7 +269,7 @@ void run_gate_up(Stages& s) {
   const int64_t tile_floats = rows_of_largest(tiles) * together * column_block;
   for (int i = 0; i < s.context.team.size(); ++i) {
     for (float*& memory : buffers[i].gate_up) memory = workspace.take<float>(2 * tile_floats);
-    buffers[i].others = workspace.take<float>(4 * tile_floats);
+    buffers[i].others = workspace.take<float>(3 * tile_floats);
   }
   const auto count = static_cast<int64_t>(tasks.size());
   s.context.team.run(count, [&](int64_t index, int worker) {

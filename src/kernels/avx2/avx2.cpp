@@ -34,6 +34,7 @@ inline Bytes even_bytes(Bytes a, Bytes b) {
 
 }  // namespace
 
+#include "kernels/body/power_of_two.inl"
 #include "kernels/vector_body.inl"
 
 }  // namespace moxie::kernels::avx2

@@ -17,6 +17,9 @@ using Floats = float __attribute__((vector_size(lanes * 4)));
 // a * b + c
 inline Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
 
+// v * 2^n, n whole. As in bytes.inl, the mask only keeps the compiler from speaking of an uninitialised operand.
+inline Floats times_power_of_two(Floats v, Floats n) { return _mm512_maskz_scalef_ps(0xffff, v, n); }
+
 }  // namespace
 
 #include "kernels/avx512/bytes.inl"

@@ -2,17 +2,6 @@
 
 namespace {
 
-// v * 2^n, n whole, -150 .. 128. 2^n may lie outside of float32 where the result does not: in two factors.
-template <int count>
-inline Several<count> times_power_of_two(const Several<count>& v, const Several<count>& n) {
-  const auto power_of_two = [](Ints m) { return (Floats)((Unsigned)(m + 127) << 23); };
-  return each<count>([&](int i) {
-    const Ints whole = __builtin_convertvector(n.part[i], Ints);
-    const Ints half = whole >> 1;
-    return v.part[i] * power_of_two(half) * power_of_two(whole - half);
-  });
-}
-
 // e^x by Cody and Waite's reduction, within 2 ulp; gradual underflow, infinity above 88.73, NaN stays.
 template <int count>
 [[gnu::always_inline]] inline Several<count> exponential(const Several<count>& exponent) {
@@ -28,7 +17,7 @@ template <int count>
   p = p * r + 1.6666665459e-1F;
   p = p * r + 5.0000001201e-1F;
   p = (p * (r * r) + r) + 1.0F;
-  return times_power_of_two(p, n);
+  return each<count>([&](int i) { return times_power_of_two(p.part[i], n.part[i]); });
 }
 
 inline Floats exponential(Floats x) { return exponential(Several<1>{{x}}).part[0]; }
@@ -36,7 +25,7 @@ inline Floats exponential(Floats x) { return exponential(Several<1>{{x}}).part[0
 // 1 / (1 + e^-x), exact in its tails: e^ of a negative number cannot overflow.
 template <int count>
 [[gnu::always_inline]] inline Several<count> sigmoid(const Several<count>& x) {
-  const Several<count> e = exponential(negative(magnitude(x)));
+  const Several<count> e = exponential(negative_magnitude(x));
   return where_negative(x, e, broadcast_several<count>(1.0F)) / (e + 1.0F);
 }
 

@@ -11,7 +11,7 @@ struct Several {
 template <int count, class Make>
 inline Several<count> each(Make make) {
   Several<count> made;
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int i = 0; i < count; ++i) made.part[i] = make(i);
   return made;
 }
@@ -23,7 +23,7 @@ inline Several<count> load_several(const float* from) {
 
 template <int count>
 inline void store(float* to, const Several<count>& v) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int i = 0; i < count; ++i) store(to + i * lanes, v.part[i]);
 }
 
@@ -61,19 +61,18 @@ inline Several<count> broadcast_several(float value) {
   return each<count>([value](int) { return broadcast(value); });
 }
 template <int count>
-inline Several<count> negative(const Several<count>& v) {
-  return each<count>([&](int i) { return -v.part[i]; });
-}
-template <int count>
 inline Several<count> magnitude(const Several<count>& v) {
   return each<count>([&](int i) { return (Floats)((Unsigned)v.part[i] & 0x7fffffffU); });
+}
+template <int count>
+inline Several<count> negative_magnitude(const Several<count>& v) {
+  return each<count>([&](int i) { return (Floats)((Unsigned)v.part[i] | 0x80000000U); });
 }
 // A NaN stays.
 template <int count>
 inline Several<count> clamped(const Several<count>& v, float lowest, float highest) {
   const Floats low = broadcast(lowest), high = broadcast(highest);
-  const Several<count> below = each<count>([&](int i) { return v.part[i] > high ? high : v.part[i]; });
-  return each<count>([&](int i) { return below.part[i] < low ? low : below.part[i]; });
+  return each<count>([&](int i) { return larger(low, smaller(high, v.part[i])); });
 }
 template <int count>
 inline Several<count> where_negative(const Several<count>& v, const Several<count>& then,

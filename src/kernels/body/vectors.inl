@@ -41,7 +41,9 @@ inline void store_part(float* to, int64_t count, Floats v) {
 
 inline Floats as_floats(Ints v) { return (Floats)v; }
 inline Ints as_ints(Floats v) { return (Ints)v; }
+// b where one is a NaN: the compiler knows the instructions by just these forms.
 inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
+inline Floats smaller(Floats a, Floats b) { return a < b ? a : b; }
 
 // Sixteen lanes, whatever the width of a register: sums over them come out the same on every instruction set as long
 // as products are rounded before they are added, so no multiply_add here.
