@@ -20,7 +20,10 @@ extern "C" {
 /* Reads an adapter folder as MoE-PEFT writes it (adapter_config.json and adapter_model.bin, read
  * without executing anything; or adapter_model.safetensors with the same names) and lays it over
  * the whole model. Everything in the files that changes the result is honoured or refused by
- * name; missing and unused tensors are errors. Nothing is kept on error. */
+ * name; missing and unused tensors are errors. Nothing is kept on error. The caller's thread does
+ * the work; the norms that DoRA's magnitudes are divided by are computed from the base's weights,
+ * with as many helpers as make up the runtime's threads, for one adapter in the process at a time
+ * (others that are opened meanwhile have none). Calls in flight are not waited for. */
 MOX_API mox_status mox_adapter_open(const mox_model* model, const char* folder, mox_adapter** adapter,
                                     mox_error* error);
 

@@ -76,9 +76,9 @@ typedef struct mox_runtime_options {
  * an error, as is a list that is none, that names a CPU twice or one the process may not run on.
  *
  * While a runtime with `cpus`, CORES or COMPACT loads weights, the thread that opens or creates
- * the model, block or feed-forward (and helpers it starts) runs on the runtime's CPUs too, so that
- * Linux puts the weights' pages on the NUMA node that will read them; then it runs where it ran
- * before. */
+ * the model, block, feed-forward or adapter (and helpers it starts) runs on the runtime's CPUs
+ * too, so that Linux puts the weights' pages on the NUMA node that will read them; then it runs
+ * where it ran before. */
 
 /* Fills defaults. `struct_size` is sizeof(mox_runtime_options) as the caller was compiled. The
  * defaults take MOXIE_ISA (portable, avx2, avx512, avx512_bf16, amx), MOXIE_BACKEND (native,

@@ -144,7 +144,7 @@ void AdapterReader::read_linear(const std::string& name, const Linear& linear, c
     }
     linear.factors(*kept) = pack_plugged_in(factors, make_router(gate, sizes.in));
   } else {
-    linear.factors(*kept) = pack_sets(factors, base.weight, base_.kernels, MOX_INVALID_FILE);
+    linear.factors(*kept) = pack_sets(factors, base.weight, base_.norms, MOX_INVALID_FILE);
   }
 }
 

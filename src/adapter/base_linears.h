@@ -23,13 +23,19 @@ struct BaseLayer {
   BaseLinear gate, up, down;  // absent where the base's feed-forward is a bank of experts
 };
 
+// Who computes DoRA's norms, and on how many threads.
+struct NormMaker {
+  const kernels::Kernels* kernels = nullptr;  // static
+  int threads = 1;
+};
+
 // What an adapter is laid over.
 struct BaseLinears {
   std::string family;  // for messages
   int64_t hidden = 0;
   bool bank_of_experts = false;  // the base routes already: adapters on the feed-forward are refused by name
   bool gated = true;
-  const kernels::Kernels* kernels = nullptr;  // for those norms; static
+  NormMaker norms;
   // Layers of the whole checkpoint. For a lone block or feed-forward only `only_layer` has weights (and if the number
   // of layers is unknown, as over the caller's own weights, layer_count is -1 and sizes of every layer are those of
   // layers[0]).

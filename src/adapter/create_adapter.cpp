@@ -252,7 +252,7 @@ Adapter create_adapter(const mox_adapter_description& description, const BaseLin
       throw invalid_argument(what + ".router is given; expected none with " + kind_name(kind));
     }
     const LoraSets& sets =
-        (feed_forward.*place.factors).emplace(pack_sets(factors, linear.weight, base.kernels, MOX_INVALID_ARGUMENT));
+        (feed_forward.*place.factors).emplace(pack_sets(factors, linear.weight, base.norms, MOX_INVALID_ARGUMENT));
     adapter.dora = adapter.dora || !sets.rescale.empty();
   }
 

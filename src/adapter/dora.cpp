@@ -1,11 +1,12 @@
 #include "adapter/dora.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
+#include <mutex>
 #include <string>
 
 #include "runtime/error.h"
+#include "runtime/parallel.h"
 
 namespace moxie::adapter {
 namespace {
@@ -20,33 +21,51 @@ float quotient(const LinearFactors& factors, size_t index, size_t row, double no
                           "; expected a quotient that float32 can hold");
 }
 
+// Norms of the rows of each pair that has a magnitude. In double: published norms differ from the magnitudes by little,
+// and their quotient is what counts.
+std::vector<std::vector<double>> norms_of(const LinearFactors& factors, const kernels::PackedMatrix& weight,
+                                          const NormMaker& maker) {
+  std::vector<std::vector<double>> norms(factors.pairs.size());
+  for (size_t index = 0; index < norms.size(); ++index) {
+    if (!factors.pairs[index].magnitude.empty()) norms[index].resize(static_cast<size_t>(factors.out));
+  }
+  const int64_t panels = (factors.out + kernels::panel_width - 1) / kernels::panel_width;
+  const int64_t parts = std::min<int64_t>(panels, int64_t{4} * maker.threads);
+  // Helpers for one adapter at a time: a process may open any number at once.
+  static std::mutex helpers;
+  const std::unique_lock<std::mutex> helped(helpers, std::try_to_lock);
+  parallel_for(helped.owns_lock() ? maker.threads : 1, parts, [&](int64_t part) {
+    std::vector<float> rows(static_cast<size_t>(kernels::panel_width * factors.in));
+    for (int64_t panel = panels * part / parts; panel < panels * (part + 1) / parts; ++panel) {
+      weight.read_panel(panel, rows.data());
+      const int64_t first = panel * kernels::panel_width;
+      for (size_t index = 0; index < norms.size(); ++index) {
+        if (norms[index].empty()) continue;
+        const Factors& pair = factors.pairs[index];
+        maker.kernels->lora_norms({.w = rows.data(),
+                                   .rows = std::min(kernels::panel_width, factors.out - first),
+                                   .in = factors.in,
+                                   .a = pair.a.data(),
+                                   .b = pair.b.data() + first * factors.rank,
+                                   .rank = factors.rank,
+                                   .scaling = factors.scaling,
+                                   .norms = norms[index].data() + first});
+      }
+    }
+  });
+  return norms;
+}
+
 }  // namespace
 
-// In double: published norms differ from the magnitudes by little, and their quotient is what counts.
 std::vector<std::vector<float>> dora_rescale(const LinearFactors& factors, const kernels::PackedMatrix& weight,
-                                             const kernels::Kernels& table, mox_status status) {
+                                             const NormMaker& maker, mox_status status) {
+  const std::vector<std::vector<double>> norms = norms_of(factors, weight, maker);
   std::vector<std::vector<float>> rescale(factors.pairs.size(),
                                           std::vector<float>(static_cast<size_t>(factors.out), 1.0F));
-  std::vector<float> weight_rows(static_cast<size_t>(kernels::panel_width * factors.in));
-  std::array<double, kernels::panel_width> norms{};
-  for (int64_t first = 0; first < factors.out; first += kernels::panel_width) {
-    const int64_t rows = std::min(kernels::panel_width, factors.out - first);
-    weight.read_panel(first / kernels::panel_width, weight_rows.data());
-    for (size_t index = 0; index < factors.pairs.size(); ++index) {
-      const Factors& pair = factors.pairs[index];
-      if (pair.magnitude.empty()) continue;
-      table.lora_norms({.w = weight_rows.data(),
-                        .rows = rows,
-                        .in = factors.in,
-                        .a = pair.a.data(),
-                        .b = pair.b.data() + first * factors.rank,
-                        .rank = factors.rank,
-                        .scaling = factors.scaling,
-                        .norms = norms.data()});
-      for (int64_t r = 0; r < rows; ++r) {
-        const auto row = static_cast<size_t>(first + r);
-        rescale[index][row] = quotient(factors, index, row, norms[static_cast<size_t>(r)], status);
-      }
+  for (size_t index = 0; index < norms.size(); ++index) {
+    for (size_t row = 0; row < norms[index].size(); ++row) {
+      rescale[index][row] = quotient(factors, index, row, norms[index][row], status);
     }
   }
   return rescale;

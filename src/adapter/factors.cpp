@@ -46,7 +46,7 @@ void for_each_sets(AnAdapter& adapter, const Visit& visit) {
 
 }  // namespace
 
-LoraSets pack_sets(const LinearFactors& factors, const PackedMatrix* weight, const kernels::Kernels* kernels,
+LoraSets pack_sets(const LinearFactors& factors, const PackedMatrix* weight, const NormMaker& norms,
                    mox_status status) {
   LoraSets sets = empty_sets(factors);
   sets.sets = static_cast<int32_t>(factors.pairs.size());
@@ -61,7 +61,7 @@ LoraSets pack_sets(const LinearFactors& factors, const PackedMatrix* weight, con
   }
   const auto rescales = [](const Factors& pair) { return !pair.magnitude.empty(); };
   if (weight != nullptr && std::any_of(factors.pairs.begin(), factors.pairs.end(), rescales)) {
-    sets.rescale = dora_rescale(factors, *weight, *kernels, status);
+    sets.rescale = dora_rescale(factors, *weight, norms, status);
   }
   return sets;
 }

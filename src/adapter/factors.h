@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "adapter/adapter.h"
+#include "adapter/base_linears.h"
 #include "kernels/packed_matrix.h"
 
 namespace moxie::adapter {
@@ -25,9 +26,9 @@ struct LinearFactors {
   std::vector<Factors> pairs;
 };
 
-// weight: the base's, for the norms of DoRA, and kernels that compute them; needed only where a magnitude is stored.
+// weight: the base's, for the norms of DoRA; it and their maker are needed only where a magnitude is stored.
 // status: of errors about values.
-LoraSets pack_sets(const LinearFactors& factors, const kernels::PackedMatrix* weight, const kernels::Kernels* kernels,
+LoraSets pack_sets(const LinearFactors& factors, const kernels::PackedMatrix* weight, const NormMaker& norms,
                    mox_status status);
 
 // Plug-in experts: the factors side by side as one set.

@@ -12,6 +12,8 @@ namespace {
 
 using moxie::api::require_not_null;
 
+moxie::adapter::NormMaker norm_maker(const moxie::Engine& engine) { return {engine.kernels().small, engine.threads()}; }
+
 mox_adapter* make_handle(moxie::adapter::Adapter adapter, std::shared_ptr<const void> base) {
   static std::atomic<uint64_t> next_id{1};
   adapter.id = next_id.fetch_add(1);
@@ -28,9 +30,10 @@ mox_status mox_adapter_open(const mox_model* model, const char* folder, mox_adap
     require_not_null(model, "model");
     require_not_null(folder, "folder");
     require_not_null(adapter, "adapter");
-    *adapter = make_handle(moxie::adapter::open_adapter(
-                               folder, moxie::model::base_linears(*model->decoder, *model->engine->kernels().small)),
-                           model->decoder);
+    const moxie::NearPlacement near(model->engine->placement());
+    *adapter = make_handle(
+        moxie::adapter::open_adapter(folder, moxie::model::base_linears(*model->decoder, norm_maker(*model->engine))),
+        model->decoder);
   });
 }
 
@@ -40,9 +43,10 @@ mox_status mox_adapter_open_for_block(const mox_block* block, const char* folder
     require_not_null(block, "block");
     require_not_null(folder, "folder");
     require_not_null(adapter, "adapter");
-    *adapter = make_handle(moxie::adapter::open_adapter(
-                               folder, moxie::model::base_linears(*block->layer, *block->engine->kernels().small)),
-                           block->layer);
+    const moxie::NearPlacement near(block->engine->placement());
+    *adapter = make_handle(
+        moxie::adapter::open_adapter(folder, moxie::model::base_linears(*block->layer, norm_maker(*block->engine))),
+        block->layer);
   });
 }
 
@@ -61,9 +65,10 @@ mox_status mox_adapter_open_for_feed_forward(const mox_feed_forward* feed_forwar
     if (layers > 0 && wanted >= layers) {
       throw moxie::not_found("layer is " + std::to_string(layer) + "; the base has " + std::to_string(layers));
     }
+    const moxie::NearPlacement near(feed_forward->engine->placement());
     *adapter = make_handle(
         moxie::adapter::open_adapter(
-            folder, moxie::model::base_linears(*feed_forward->layer, wanted, *feed_forward->engine->kernels().small)),
+            folder, moxie::model::base_linears(*feed_forward->layer, wanted, norm_maker(*feed_forward->engine))),
         feed_forward->layer);
   });
 }
@@ -84,10 +89,11 @@ mox_status mox_adapter_create(const mox_feed_forward* feed_forward, const mox_ad
     require_not_null(adapter, "adapter");
     const mox_adapter_description given =
         moxie::api::read_struct(description, mox_adapter_description{}, "mox_adapter_description");
-    *adapter = make_handle(
-        moxie::adapter::create_adapter(
-            given, moxie::model::base_linears(*feed_forward->layer, 0, *feed_forward->engine->kernels().small)),
-        feed_forward->layer);
+    const moxie::NearPlacement near(feed_forward->engine->placement());
+    *adapter =
+        make_handle(moxie::adapter::create_adapter(
+                        given, moxie::model::base_linears(*feed_forward->layer, 0, norm_maker(*feed_forward->engine))),
+                    feed_forward->layer);
   });
 }
 

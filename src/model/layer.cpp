@@ -34,13 +34,13 @@ BaseLayer layer_of(const transformer::Block& block) {
 }
 
 BaseLinears common(const Architecture& architecture, const moe::FeedForward& feed_forward,
-                   const kernels::Kernels& kernels) {
+                   const adapter::NormMaker& norms) {
   BaseLinears base;
   base.family = architecture.family;
   base.hidden = feed_forward.hidden;
   base.bank_of_experts = feed_forward.router.has_value();
   base.gated = feed_forward.gated;
-  base.kernels = &kernels;
+  base.norms = norms;
   base.layer_count = architecture.layers;
   return base;
 }
@@ -80,22 +80,22 @@ std::shared_ptr<LayerFeedForward> open_feed_forward(const std::string& folder, i
   return result;
 }
 
-BaseLinears base_linears(const Decoder& decoder, const kernels::Kernels& kernels) {
-  BaseLinears base = common(decoder.architecture, decoder.blocks.front().feed_forward, kernels);
+BaseLinears base_linears(const Decoder& decoder, const adapter::NormMaker& norms) {
+  BaseLinears base = common(decoder.architecture, decoder.blocks.front().feed_forward, norms);
   for (const transformer::Block& block : decoder.blocks) base.layers.push_back(layer_of(block));
   return base;
 }
 
-BaseLinears base_linears(const LayerBlock& block, const kernels::Kernels& kernels) {
-  BaseLinears base = common(block.architecture, block.block.feed_forward, kernels);
+BaseLinears base_linears(const LayerBlock& block, const adapter::NormMaker& norms) {
+  BaseLinears base = common(block.architecture, block.block.feed_forward, norms);
   base.only_layer = block.layer;
   base.layers.push_back(layer_of(block.block));
   return base;
 }
 
-BaseLinears base_linears(const LayerFeedForward& feed_forward, int64_t layer, const kernels::Kernels& kernels) {
+BaseLinears base_linears(const LayerFeedForward& feed_forward, int64_t layer, const adapter::NormMaker& norms) {
   const Architecture& a = feed_forward.architecture;
-  BaseLinears base = common(a, feed_forward.feed_forward, kernels);
+  BaseLinears base = common(a, feed_forward.feed_forward, norms);
   base.only_layer = layer;
   BaseLayer only;
   if (a.layers > 0) {

@@ -27,9 +27,9 @@ std::shared_ptr<LayerFeedForward> open_feed_forward(const std::string& folder, i
                                                     const LoadSettings& settings);
 
 // What an adapter's reader is to know of each, and compute with.
-adapter::BaseLinears base_linears(const Decoder& decoder, const kernels::Kernels& kernels);
-adapter::BaseLinears base_linears(const LayerBlock& block, const kernels::Kernels& kernels);
+adapter::BaseLinears base_linears(const Decoder& decoder, const adapter::NormMaker& norms);
+adapter::BaseLinears base_linears(const LayerBlock& block, const adapter::NormMaker& norms);
 // layer: whose tensors are to be taken.
-adapter::BaseLinears base_linears(const LayerFeedForward& feed_forward, int64_t layer, const kernels::Kernels& kernels);
+adapter::BaseLinears base_linears(const LayerFeedForward& feed_forward, int64_t layer, const adapter::NormMaker& norms);
 
 }  // namespace moxie::model

@@ -61,7 +61,7 @@ Base parity_base(const std::string& name) {
   checkpoint::TensorReader reader(*tensors);
   Base base;
   base.linears.family = "llama";
-  base.linears.kernels = kernels::choose(MOX_ISA_BEST, MOX_BACKEND_AUTO).small;
+  base.linears.norms = {kernels::choose(MOX_ISA_BEST, MOX_BACKEND_AUTO).small, 2};
   for (int64_t layer = 0;; ++layer) {
     const std::string prefix = "model.layers." + std::to_string(layer) + ".";
     if (!reader.has(prefix + "mlp.gate_proj.weight")) break;
@@ -84,7 +84,7 @@ std::string parity_adapter(const std::string& name) {
 
 Base small_base(bool gated) {
   Base base;
-  base.linears.kernels = kernels::choose(MOX_ISA_BEST, MOX_BACKEND_AUTO).small;
+  base.linears.norms = {kernels::choose(MOX_ISA_BEST, MOX_BACKEND_AUTO).small, 2};
   base.linears.family = gated ? "llama" : "phi";
   base.linears.hidden = 8;
   base.linears.gated = gated;

@@ -64,7 +64,7 @@ adapter::LoraSets sets(Values* values, int64_t in, int64_t out, int32_t count) {
   for (int32_t i = 0; i < count; ++i) {
     factors.pairs.push_back({values->floats(9 * in, 0.1F), values->floats(out * 9, 0.1F), {}});
   }
-  return adapter::pack_sets(factors, nullptr, nullptr, MOX_INVALID_ARGUMENT);
+  return adapter::pack_sets(factors, nullptr, {}, MOX_INVALID_ARGUMENT);
 }
 
 adapter::FeedForwardAdapter lora(Values* values, int32_t experts) {
