@@ -14,12 +14,12 @@ namespace {
 using adapter::Factors;
 using adapter::LinearFactors;
 
-constexpr int64_t out = 300, in = 41;  // ten panels, the last one not whole
-constexpr int32_t rank = 3;
-constexpr size_t plain_pair = 1;  // has no magnitude
-
 class DoraTest : public testing::TestWithParam<int> {
  protected:
+  static constexpr int64_t out = 300, in = 41;  // ten panels, the last one not whole
+  static constexpr int32_t rank = 3;
+  static constexpr size_t plain_pair = 1;  // has no magnitude
+
   DoraTest() : values_(repeatable_values("w", out * in)), weight_(MOX_F32, out, in) {
     weight_.pack_rows(0, out, values_.data(), MOX_F32, in);
     factors.where = "here";
