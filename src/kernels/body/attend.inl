@@ -155,56 +155,109 @@ inline void scale_by(float factor, float* values, int64_t count) {
   for (int64_t i = 0; i < count; i += lanes) store(values + i, load(values + i) * factor);
 }
 
-inline float shrink(float from, float to) { return exponential(broadcast(from - to))[0]; }
-
-// Turns a block's products into weights relative to the largest score so far, and what was summed before with them.
-// Products outside of what is seen may be anything.
+// A block's products of one query, by vectors of positions. all: the query sees them all. Those outside of what it sees
+// may be anything.
 template <bool all>
-inline void weigh_positions(float* scores, Seen seen, float scale, State state, int64_t width) {
-  Ints lane = {};
+struct Positions {
+  float* at;
+  int32_t begin, end;
+  inline Positions(float* scores, Seen seen)
+      : at(scores), begin(static_cast<int32_t>(seen.begin)), end(static_cast<int32_t>(seen.end)) {}
+
+  [[nodiscard]] inline int vectors() const {
+    return all ? cache_block / lanes : (end + sixteen - 1) / sixteen * vectors_of_sixteen;
+  }
+  [[nodiscard]] inline Floats where_seen(int vector, Floats value, Floats otherwise) const {
+    if constexpr (all) return value;
+    Ints position = {};
 #pragma GCC unroll 16
-  for (int i = 0; i < lanes; ++i) lane[i] = i;
-  const auto begin = static_cast<int32_t>(seen.begin), end = static_cast<int32_t>(seen.end);
-  const int count = all ? cache_block / lanes : (end + sixteen - 1) / sixteen * vectors_of_sixteen;
-  const auto where_seen = [&](int v, Floats value, Floats otherwise) {
-    const Ints position = lane + v * lanes;
-    return all ? value : ((position >= begin) & (position < end)) ? value : otherwise;
-  };
+    for (int i = 0; i < lanes; ++i) position[i] = i;
+    position += vector * lanes;
+    return ((position >= begin) & (position < end)) ? value : otherwise;
+  }
+};
+
+// Products become scores. The largest is returned.
+template <bool all>
+inline float make_scores(Positions<all> positions, float scale) {
   Floats top = broadcast(lowest_score);
 #pragma GCC unroll 16
-  for (int v = 0; v < count; ++v) {
-    const Floats score = where_seen(v, load(scores + v * lanes) * scale, broadcast(lowest_score));
-    store(scores + v * lanes, score);
+  for (int v = 0, count = positions.vectors(); v < count; ++v) {
+    float* at = positions.at + v * lanes;
+    const Floats score = positions.where_seen(v, load(at) * scale, broadcast(lowest_score));
+    store(at, score);
     top = larger(score, top);
   }
-  const float before = state.largest();
-  const float here = fold_to_largest(top)[0];
-  if (here > before) {
-    const float factor = shrink(before, here);
-    state.largest() = here;
-    scale_by(factor, state.sums(), sixteen);
-    scale_by(factor, state.values(), width);
-  }
-  const Floats largest = broadcast(state.largest());
-  Sixteen sum;
-  for (int i = 0; i < vectors_of_sixteen; ++i) sum.part[i] = load(state.sums() + i * lanes);
-#pragma GCC unroll 4
-  for (int v = 0; v < count; v += vectors_of_sixteen) {
-#pragma GCC unroll 4
-    for (int i = 0; i < vectors_of_sixteen; ++i) {
-      const Floats weight = where_seen(v + i, exponential(load(scores + (v + i) * lanes) - largest), Floats{});
-      store(scores + (v + i) * lanes, weight);
-      sum.part[i] += weight;
-    }
-  }
-  for (int i = 0; i < vectors_of_sixteen; ++i) store(state.sums() + i * lanes, sum.part[i]);
+  return fold_to_largest(top)[0];
 }
 
-inline void weigh(float* scores, Seen seen, float scale, State state, int64_t width) {
-  if (seen.begin == 0 && seen.end == cache_block) {
-    weigh_positions<true>(scores, seen, scale, state, width);
-  } else {
-    weigh_positions<false>(scores, seen, scale, state, width);
+// Scores become weights relative to the largest so far, and are added to the sums.
+template <bool all>
+inline void make_weights(Positions<all> positions, State state) {
+  // Lanes of a sum stand in the same places of every step.
+  constexpr int together = all && vectors_of_sixteen == 1 ? 4 : vectors_of_sixteen;
+  const Floats largest = broadcast(state.largest());
+  Sixteen sum;
+  sum.read(state.sums());
+#pragma GCC unroll 4
+  for (int v = 0, count = positions.vectors(); v < count; v += together) {
+    float* at = positions.at + v * lanes;
+    const auto weights = exponential(each<together>([&](int i) { return load(at + i * lanes) - largest; }));
+#pragma GCC unroll 4
+    for (int i = 0; i < together; ++i) {
+      const Floats weight = positions.where_seen(v + i, weights.part[i], Floats{});
+      store(at + i * lanes, weight);
+      sum.part[i % vectors_of_sixteen] += weight;
+    }
+  }
+  sum.write(state.sums());
+}
+
+// What queries have summed so far becomes relative to the largest score of a block, where that is larger than those
+// before.
+inline void raise_largest(const float* largest, float* states, int64_t size, int64_t count, int64_t width) {
+  constexpr int room = (most_tile_rows + lanes - 1) / lanes * lanes;
+  float factor[room] = {};
+  bool any = false;
+  for (int64_t r = 0; r < count; ++r) {
+    const float before = State{states + r * size}.largest();
+    if (!(largest[r] > before)) continue;
+    factor[r] = before - largest[r];
+    any = true;
+  }
+  if (!any) return;
+  for (int i = 0; i < room; i += lanes) store(factor + i, exponential(load(factor + i)));
+  for (int64_t r = 0; r < count; ++r) {
+    const State state{states + r * size};
+    if (!(largest[r] > state.largest())) continue;
+    state.largest() = largest[r];
+    scale_by(factor[r], state.sums(), sixteen);
+    scale_by(factor[r], state.values(), width);
+  }
+}
+
+// Turns a block's products with some queries into weights relative to each one's largest score so far, and what was
+// summed before with them. Every step is made for all queries before the next: none of them waits for another, but
+// each waits for its own last step.
+inline void weigh(float* scores, const Seen* seen, float scale, float* states, int64_t size, int64_t count,
+                  int64_t width) {
+  const auto with_positions = [&](int64_t r, auto step) {
+    float* at = scores + r * cache_block;
+    if (seen[r].none()) return;
+    if (seen[r].begin == 0 && seen[r].end == cache_block) {
+      step(Positions<true>(at, seen[r]));
+    } else {
+      step(Positions<false>(at, seen[r]));
+    }
+  };
+  float largest[most_tile_rows];
+  for (int64_t r = 0; r < count; ++r) {
+    largest[r] = lowest_score;
+    with_positions(r, [&](auto positions) { largest[r] = make_scores(positions, scale); });
+  }
+  raise_largest(largest, states, size, count, width);
+  for (int64_t r = 0; r < count; ++r) {
+    with_positions(r, [&](auto positions) { make_weights(positions, State{states + r * size}); });
   }
 }
 
@@ -256,9 +309,7 @@ inline void attend_block(const Attend& a, int64_t block, int64_t query, int64_t 
   products.ldc = cache_block;
   products.ahead = fetch ? a.value_offset - a.key_offset : 0;
   products.run(count, (end + sixteen - 1) / sixteen * sixteen);
-  for (int64_t r = 0; r < count; ++r) {
-    if (!seen[r].none()) weigh(scores + r * cache_block, seen[r], a.scale, State{states + r * size}, width);
-  }
+  weigh(scores, seen, a.scale, states, size, count, width);
   Chains<Rows> sums{};
   sums.a = scores;
   sums.lda = cache_block;
@@ -317,6 +368,8 @@ void attend_segment_by(const Attend& a, int64_t segment, float* states) {
     }
   }
 }
+
+inline float shrink(float from, float to) { return exponential(broadcast(from - to))[0]; }
 
 // Adds a segment to those before it.
 inline void join(State total, State part, int64_t width) {
