@@ -69,7 +69,7 @@ __attribute__((target("avx2"))) void limit_of_memory(benchmark::State& state) {
     __m256i sum[2 * streams] = {};
     for (const std::byte* at = memory.get(); at < memory.get() + apart; at += 64) {
 #pragma GCC unroll 8
-      for (int i = 0; i < 2 * streams; ++i) {
+      for (int64_t i = 0; i < 2 * streams; ++i) {
         const auto* half = reinterpret_cast<const __m256i*>(at + i / 2 * apart + i % 2 * 32);
         sum[i] = _mm256_add_epi64(sum[i], _mm256_load_si256(half));
       }

@@ -25,8 +25,8 @@ constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
 // MOXIE_ISA, so that a run of its own can look at oneDNN on a lower level.
 inline mox_isa isa_limit() {
   const char* name = std::getenv("MOXIE_ISA");
-  if (name == nullptr) return MOX_ISA_BEST;
-  const std::string text = name;
+  const std::string text = name == nullptr ? "" : name;
+  if (text.empty()) return MOX_ISA_BEST;
   if (text == "portable") return MOX_ISA_PORTABLE;
   if (text == "avx2") return MOX_ISA_AVX2;
   if (text == "avx512") return MOX_ISA_AVX512;
