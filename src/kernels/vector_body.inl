@@ -20,6 +20,8 @@
 #include "kernels/body/matmul_widened.inl"
 #include "kernels/body/lora.inl"
 #include "kernels/body/lora_norms.inl"
+#include "kernels/body/attend_products.inl"
+#include "kernels/body/attend_weights.inl"
 #include "kernels/body/attend.inl"
 #include "kernels/body/pack.inl"
 #include "kernels/body/pack_compact.inl"
