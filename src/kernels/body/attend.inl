@@ -128,7 +128,7 @@ inline void join(State total, State part, int64_t width) {
 
 inline void put_output(const Attend& a, int64_t index, State total, int64_t width) {
   Sixteen sum;
-  for (int i = 0; i < vectors_of_sixteen; ++i) sum.part[i] = load(total.sums() + i * lanes);
+  sum.read(total.sums());
   const float all = sum.total();
   float* output = a.output + index / a.group * a.ldo + index % a.group * a.head_dim;
   for (int64_t i = 0; i < width; i += lanes) {
