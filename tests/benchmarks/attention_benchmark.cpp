@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/bench/loops/loops.h"
 #include "kernels/kernels.h"
 #include "runtime/cpu.h"
 #include "runtime/huge_memory.h"
@@ -61,20 +62,13 @@ __attribute__((target("avx2,fma"))) void limit_avx2(benchmark::State& state) {
 }
 
 // Reading only, on the pages that keys and values lie on, in as many places at a time as give the most.
-__attribute__((target("avx2"))) void limit_of_memory(benchmark::State& state) {
+void limit_of_memory(benchmark::State& state) {
   constexpr int64_t streams = 4, apart = beyond_caches / streams;
+  static_assert(cli::bench::kStreams[2] == streams);
   const std::shared_ptr<std::byte> memory = huge_memory(beyond_caches);
   std::fill_n(memory.get(), beyond_caches, std::byte{1});
   for (auto _ : state) {
-    __m256i sum[2 * streams] = {};
-    for (const std::byte* at = memory.get(); at < memory.get() + apart; at += 64) {
-#pragma GCC unroll 8
-      for (int64_t i = 0; i < 2 * streams; ++i) {
-        const auto* half = reinterpret_cast<const __m256i*>(at + i / 2 * apart + i % 2 * 32);
-        sum[i] = _mm256_add_epi64(sum[i], _mm256_load_si256(half));
-      }
-    }
-    for (__m256i& s : sum) asm volatile("" : "+x"(s));
+    cli::bench::loops::sse2_readers.plain[2](reinterpret_cast<const char*>(memory.get()), apart, apart);
   }
   state.SetBytesProcessed(state.iterations() * beyond_caches);
 }
@@ -158,11 +152,9 @@ void decode(benchmark::State& state, const Kernels* kernels, DType dtype) {
 
 void register_all() {
   const mox_isa machine = machine_isa();
-  if (machine >= MOX_ISA_AVX2) {
-    benchmark::RegisterBenchmark("limit/avx2", limit_avx2);
-    benchmark::RegisterBenchmark("limit/memory", limit_of_memory)->Unit(benchmark::kMillisecond);
-  }
+  if (machine >= MOX_ISA_AVX2) benchmark::RegisterBenchmark("limit/avx2", limit_avx2);
   if (machine >= MOX_ISA_AVX512) benchmark::RegisterBenchmark("limit/avx512", limit_avx512);
+  benchmark::RegisterBenchmark("limit/memory", limit_of_memory)->Unit(benchmark::kMillisecond);
   for (const kernels::TableEntry& entry : kernels::table(MOX_ISA_BEST, MOX_BACKEND_NATIVE)) {
     if (!entry.skipped_because.empty()) continue;
     const Kernels* kernels = entry.kernels;
