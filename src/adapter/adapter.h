@@ -38,9 +38,10 @@ struct Router {
 
 // LoRA factors over one linear W [out, in].
 //
-// `sets` is 1 for plain LoRA and for plug-in experts (LoRAMoE, MoLA: one set whose rank is experts x rank, the experts'
-// factors side by side, because their weighted sum is one product of the weighted z). For MixLoRA it is the number of
-// experts, each with an output of its own.
+// `sets` is 1 for plain LoRA, and for plug-in experts that all act on every row (LoRAMoE): one set whose rank is
+// experts x rank, the experts' factors side by side, because their weighted sum is one product of the weighted z. Where
+// rows choose among experts it is their number: MixLoRA, each with an output of its own, and MoLA, whose chosen ones
+// are added to one output.
 struct LoraSets {
   int64_t in = 0, out = 0;
   int32_t sets = 1;
@@ -50,9 +51,13 @@ struct LoraSets {
   kernels::FactorBank b;  // of each set [out, rank], in panels of 32
   // DoRA: per set magnitude / norm [out]; empty: plain LoRA.
   std::vector<std::vector<float>> rescale;
-  // Plug-in experts: how z is weighted, z[e * expert_rank + j] *= weight_e. rank = router->experts * expert_rank.
+  // Plug-in experts: how z is weighted.
   std::optional<Router> router;
+  // Those side by side: z[e * expert_rank + j] *= weight_e. rank = router->experts * expert_rank.
   int32_t expert_rank = 0;
+
+  // Plug-in experts of which a row takes only some.
+  [[nodiscard]] bool chooses() const { return router && sets > 1; }
 };
 
 // What lies over one feed-forward.

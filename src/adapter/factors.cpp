@@ -33,6 +33,37 @@ DType dtype_of(const LinearFactors& factors, std::vector<float> Factors::*factor
   return MOX_BF16;
 }
 
+LoraSets pack_apart(const LinearFactors& factors) {
+  LoraSets sets = empty_sets(factors);
+  sets.sets = static_cast<int32_t>(factors.pairs.size());
+  sets.rank = factors.rank;
+  sets.a = FactorBank(dtype_of(factors, &Factors::a), kernels::shrink_panel_width, sets.sets, factors.rank, factors.in);
+  sets.b =
+      FactorBank(dtype_of(factors, &Factors::b), kernels::expand_panel_width, sets.sets, factors.out, factors.rank);
+  for (int32_t set = 0; set < sets.sets; ++set) {
+    const Factors& pair = factors.pairs[static_cast<size_t>(set)];
+    sets.a.pack(set, 0, factors.rank, 0, factors.in, pair.a.data(), factors.in);
+    sets.b.pack(set, 0, factors.out, 0, factors.rank, pair.b.data(), factors.rank);
+  }
+  return sets;
+}
+
+LoraSets pack_side_by_side(const LinearFactors& factors) {
+  LoraSets sets = empty_sets(factors);
+  const auto experts = static_cast<int32_t>(factors.pairs.size());
+  sets.rank = factors.rank * experts;
+  sets.expert_rank = factors.rank;
+  sets.a = FactorBank(dtype_of(factors, &Factors::a), kernels::shrink_panel_width, 1, sets.rank, factors.in);
+  sets.b = FactorBank(dtype_of(factors, &Factors::b), kernels::expand_panel_width, 1, factors.out, sets.rank);
+  for (int32_t expert = 0; expert < experts; ++expert) {
+    const Factors& pair = factors.pairs[static_cast<size_t>(expert)];
+    const int64_t first = int64_t{expert} * factors.rank;
+    sets.a.pack(0, first, factors.rank, 0, factors.in, pair.a.data(), factors.in);
+    sets.b.pack(0, 0, factors.out, first, factors.rank, pair.b.data(), factors.rank);
+  }
+  return sets;
+}
+
 template <class AnAdapter, class Visit>
 void for_each_sets(AnAdapter& adapter, const Visit& visit) {
   for (auto& layer : adapter.layers) {
@@ -48,17 +79,7 @@ void for_each_sets(AnAdapter& adapter, const Visit& visit) {
 
 LoraSets pack_sets(const LinearFactors& factors, const PackedMatrix* weight, const NormMaker& norms,
                    mox_status status) {
-  LoraSets sets = empty_sets(factors);
-  sets.sets = static_cast<int32_t>(factors.pairs.size());
-  sets.rank = factors.rank;
-  sets.a = FactorBank(dtype_of(factors, &Factors::a), kernels::shrink_panel_width, sets.sets, factors.rank, factors.in);
-  sets.b =
-      FactorBank(dtype_of(factors, &Factors::b), kernels::expand_panel_width, sets.sets, factors.out, factors.rank);
-  for (int32_t set = 0; set < sets.sets; ++set) {
-    const Factors& pair = factors.pairs[static_cast<size_t>(set)];
-    sets.a.pack(set, 0, factors.rank, 0, factors.in, pair.a.data(), factors.in);
-    sets.b.pack(set, 0, factors.out, 0, factors.rank, pair.b.data(), factors.rank);
-  }
+  LoraSets sets = pack_apart(factors);
   const auto rescales = [](const Factors& pair) { return !pair.magnitude.empty(); };
   if (weight != nullptr && std::any_of(factors.pairs.begin(), factors.pairs.end(), rescales)) {
     sets.rescale = dora_rescale(factors, *weight, norms, status);
@@ -67,18 +88,7 @@ LoraSets pack_sets(const LinearFactors& factors, const PackedMatrix* weight, con
 }
 
 LoraSets pack_plugged_in(const LinearFactors& factors, Router router) {
-  LoraSets sets = empty_sets(factors);
-  const auto experts = static_cast<int32_t>(factors.pairs.size());
-  sets.rank = factors.rank * experts;
-  sets.expert_rank = factors.rank;
-  sets.a = FactorBank(dtype_of(factors, &Factors::a), kernels::shrink_panel_width, 1, sets.rank, factors.in);
-  sets.b = FactorBank(dtype_of(factors, &Factors::b), kernels::expand_panel_width, 1, factors.out, sets.rank);
-  for (int32_t expert = 0; expert < experts; ++expert) {
-    const Factors& pair = factors.pairs[static_cast<size_t>(expert)];
-    const int64_t first = int64_t{expert} * factors.rank;
-    sets.a.pack(0, first, factors.rank, 0, factors.in, pair.a.data(), factors.in);
-    sets.b.pack(0, 0, factors.out, first, factors.rank, pair.b.data(), factors.rank);
-  }
+  LoraSets sets = router.places() < router.experts ? pack_apart(factors) : pack_side_by_side(factors);
   sets.router = std::move(router);
   return sets;
 }

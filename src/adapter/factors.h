@@ -31,7 +31,7 @@ struct LinearFactors {
 LoraSets pack_sets(const LinearFactors& factors, const kernels::PackedMatrix* weight, const NormMaker& norms,
                    mox_status status);
 
-// Plug-in experts: the factors side by side as one set.
+// Plug-in experts: a set for each, or one set of all where the router takes them all for every row.
 LoraSets pack_plugged_in(const LinearFactors& factors, Router router);
 
 // Puts all factors and gates of an adapter side by side: together they fill 2 MiB pages that each alone would not.

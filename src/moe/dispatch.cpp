@@ -39,6 +39,12 @@ Pairs make_pairs(Workspace& workspace, const RouterWork& router) {
   return pairs;
 }
 
+Span Pairs::of_rows(int32_t expert, Span of) const {
+  const int32_t* const end = row + begin_of[expert + 1];
+  const int32_t* const lower = std::lower_bound<const int32_t*>(row + begin_of[expert], end, of.begin);
+  return {lower - row, std::lower_bound(lower, end, of.end) - row};
+}
+
 Entries make_entries(Workspace& workspace, const FeedForward& feed_forward, std::span<const RangeWork> ranges,
                      int64_t rows) {
   const auto experts = static_cast<int64_t>(feed_forward.experts.size());

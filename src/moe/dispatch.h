@@ -8,7 +8,7 @@
 
 namespace moxie::moe {
 
-// Rows of h in float32, as many as the down input has deltas.
+// Rows of h in float32: as many as the down input has deltas, or all of a range whose down input waits.
 struct KeptRows {
   float* rows = nullptr;
   int64_t ld = 0;
@@ -27,11 +27,13 @@ struct RangeWork {
   RouterWork down_router;           // plug-in experts on down
   LoraInput down_input;             // z: the sums of the partial ones
   float* z_partial = nullptr;       // [blocks][z_rows][ldz]
-  KeptRows down_h;                  // of sets with deltas: h, until the whole of it meets A
+  KeptRows down_h;                  // h, until the whole of it meets A
   float* logits_partial = nullptr;  // [blocks][rows][experts], plug-in experts on down
 
   [[nodiscard]] bool mixlora() const { return adapter != nullptr && adapter->router.has_value(); }
   // MixLoRA with DoRA on down rescales each expert's own output, so the experts' h cannot be summed before W2.
+  // Plug-in experts on down that were chosen when h was whole.
+  [[nodiscard]] bool chose_late() const { return down_input.routes() && down_input.pairs != nullptr; }
   [[nodiscard]] bool keeps_pairs_apart() const { return mixlora() && down != nullptr && !down->rescale.empty(); }
 };
 

@@ -12,8 +12,14 @@ struct SetPart {
   Span panels{0, 0};
 };
 
+struct HiddenPart {
+  const float* first = nullptr;  // at the blocks' columns
+  int64_t ld = 0;
+  const int32_t* rows_of = nullptr;  // which rows, or NULL: 0, 1, ...
+};
+
 // The blocks' parts of z, from the rows' h in the blocks' columns.
-void shrink_blocks(const Context& context, const RangeWork& range, const SetPart& part, Span blocks, const float* h,
-                   int64_t ldh);
+void shrink_blocks(const Context& context, const RangeWork& range, const SetPart& part, Span blocks,
+                   const HiddenPart& h);
 
 }  // namespace moxie::moe

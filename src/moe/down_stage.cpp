@@ -32,20 +32,11 @@ void adapt(const Stages& s, const Runs& runs, const Tile& tile, const RowRun& ru
   const RangeWork& range = s.ranges[static_cast<size_t>(run.range)];
   if (range.down == nullptr) return;
   const LoraInput& input = range.down_input;
-  const auto add = [&](int32_t set, int64_t z_row, int64_t count, const LoraRows& rows) {
-    add_lora(s.context, input, set, {z_row, z_row + count}, tile.panels, rows);
-  };
-  const LoraRows in_place = LoraRows::in_place(product, tile.width());
-  if (!range.mixlora()) {
-    add(0, run.first_row, run.rows.size(), in_place);
-  } else if (run.set >= 0) {
-    add(run.set, run.rows.begin - s.hidden.first_pair_of[run.range], run.rows.size(), in_place);
-  } else {
-    // Each expert's addition, in ascending order.
-    for (const PairRun& chosen : runs.pairs(run)) {
-      const int32_t* rows = range.pairs.row + chosen.pairs.begin;
-      add(chosen.set, chosen.pairs.begin, chosen.pairs.size(),
-          {product, tile.width(), rows, product, tile.width(), rows, run.first_row});
+  for (const SetRows& set : runs.sets(run.down)) {
+    if (run.set >= 0) {
+      add_lora(s.context, input, set.set, set.z_rows, tile.panels, LoraRows::in_place(product, tile.width()));
+    } else {
+      add_lora(s.context, input, set, run.first_row, tile.panels, product, tile.width());
     }
   }
 }
@@ -77,10 +68,11 @@ constexpr int64_t staying_sums = int64_t{128} << 10;
 // Calls visit for what a run needs for a tile's columns, in the order of use: factors, and sums that are added to.
 template <typename Visit>
 void for_each_need(const Stages& s, const Runs& runs, const Tile& tile, const RowRun& run, Visit&& visit) {
-  runs.for_each_set(run, [&](const RangeWork& range, int32_t set) {
-    if (range.down == nullptr || range.down_input.has_deltas(set)) return;
-    visit(range.down->b.fetch(set, tile.panels.begin, tile.panels.end));
-  });
+  const RangeWork& range = s.ranges[static_cast<size_t>(run.range)];
+  for (const SetRows& set : runs.sets(run.down)) {
+    if (range.down == nullptr || range.down_input.has_deltas(set.set)) continue;
+    visit(range.down->b.fetch(set.set, tile.panels.begin, tile.panels.end));
+  }
   const Span columns = columns_of(s, tile.panels);
   const auto bytes = columns.size() * static_cast<int64_t>(sizeof(float));
   if (s.hidden.identity || s.call.rows * bytes <= staying_sums) return;

@@ -103,24 +103,27 @@ void decide_inputs(const Context& context, const FeedForwardCall& call, std::spa
     for (const LoraInput* input : {&task.range->gate, &task.range->up}) {
       if (!input->routes()) continue;
       decide_rows(input->router, task.rows);
-      weigh(*input, task.rows);
+      if (!input->waits()) weigh(*input, task.rows);
     }
   });
   context.team.run(static_cast<int64_t>(counting.size()),
                    [&](int64_t index, int) { apply_capacity(*counting[static_cast<size_t>(index)], call.sequences); });
 }
 
-// MixLoRA: z of gate and up, which only the experts that were chosen make.
+// z of gate and up where rows choose experts (MixLoRA, MoLA): only those that were chosen make it.
 void run_expert_inputs(const Context& context, const FeedForwardCall& call, std::span<RangeWork> ranges) {
   Workspace& workspace = context.workspace;
   auto tasks = workspace.list<InputTask>();
   for (RangeWork& range : ranges) {
-    if (!range.mixlora()) continue;
-    range.pairs = make_pairs(workspace, range.router);
-    range.gate = make_lora_input(workspace, range.adapter->gate, range.begin, range.rows, range.pairs);
-    range.up = make_lora_input(workspace, range.adapter->up, range.begin, range.rows, range.pairs);
-    add_tasks(&tasks, range.gate);
-    add_tasks(&tasks, range.up);
+    if (range.mixlora()) {
+      range.pairs = make_pairs(workspace, range.router);
+      range.gate = make_lora_input(workspace, range.adapter->gate, range.begin, range.rows, range.pairs);
+      range.up = make_lora_input(workspace, range.adapter->up, range.begin, range.rows, range.pairs);
+    }
+    for (LoraInput* input : {&range.gate, &range.up}) {
+      if (input->waits()) choose(workspace, input);
+      if (input->pairs != nullptr) add_products(&tasks, *input);
+    }
   }
   context.team.run(static_cast<int64_t>(tasks.size()),
                    [&](int64_t index, int) { run_task(context, tasks[static_cast<size_t>(index)], call.x, call.ldx); });
@@ -150,10 +153,9 @@ void make_down_input(Workspace& workspace, const FeedForward& base, RangeWork* r
     input.router = range->down_router;
   }
   plan_deltas(workspace, &input);
-  if (input.deltas.count != 0) {
-    range->down_h.ld = row_stride(base.ffn, sizeof(float));
-    range->down_h.rows = workspace.take<float>(input.deltas.count * range->down_h.ld);
-  }
+  const int64_t kept = input.waits() ? range->rows : input.deltas.count;
+  range->down_h.ld = row_stride(base.ffn, sizeof(float));
+  range->down_h.rows = workspace.take<float>(kept * range->down_h.ld);
   range->z_partial = workspace.take<float>(blocks * input.z_rows * input.ldz);
   if (range->down_router.router != nullptr) {
     range->logits_partial = workspace.take<float>(blocks * range->rows * range->down_router.settings.experts);

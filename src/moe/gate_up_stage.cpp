@@ -36,27 +36,34 @@ mox_activation activation_of(const Stages& s, const RangeWork& range) {
   return own ? range.adapter->activation : s.base.activation;
 }
 
-// The down projection's z of one block, for rows of h that stand at z rows [z_row, z_row + rows). Sets with few rows
-// wait for the whole of h.
-void partial_z(const Stages& s, const RangeWork& range, const Tile& tile, int32_t set, const float* h, int64_t rows,
-               int64_t z_row) {
+void keep_h(const RangeWork& range, const Tile& tile, const float* h, int64_t rows, int64_t kept_row) {
+  float* kept = range.down_h.rows + kept_row * range.down_h.ld + tile.first;
+  for (int64_t i = 0; i < rows; ++i) std::copy_n(h + i * tile.width, tile.width, kept + i * range.down_h.ld);
+}
+
+// The down projection's z of one block, for rows of h that stand at a set's rows of z. Sets with few rows wait for the
+// whole of h.
+void partial_z(const Stages& s, const RangeWork& range, const Tile& tile, const SetRows& set, const float* h) {
   if (range.down == nullptr) return;
   const LoraInput& input = range.down_input;
-  if (input.has_deltas(set)) {
-    float* kept = range.down_h.rows + input.delta_of(set, z_row) * range.down_h.ld + tile.first;
-    for (int64_t i = 0; i < rows; ++i) std::copy_n(h + i * tile.width, tile.width, kept + i * range.down_h.ld);
+  if (input.has_deltas(set.set)) {
+    keep_h(range, tile, h, set.z_rows.size(), input.delta_of(set.set, set.z_rows.begin));
   } else {
-    shrink_blocks(s.context, range, {set, {z_row, z_row + rows}, {0, input.sets->a.panels()}}, tile.blocks, h,
-                  tile.width);
+    shrink_blocks(s.context, range, {set.set, set.z_rows, {0, input.sets->a.panels()}}, tile.blocks,
+                  {h, tile.width, nullptr});
   }
+}
 
+// The same of the logits of plug-in experts, which choose by the whole of h.
+void partial_logits(const Stages& s, const RangeWork& range, const Tile& tile, const float* h, const RowRun& run) {
   if (range.down_router.router == nullptr || range.down_router.given != nullptr) return;
   const adapter::Router& router = *range.down_router.router;
   for (int64_t block = tile.blocks.begin; block < tile.blocks.end; ++block) {
     const int64_t column = block * column_block - tile.first;
-    s.context.small().router(h + column, tile.width, rows, router.gate_row(0) + tile.first + column, router.in,
-                             router.experts, std::min(column_block, tile.columns - column),
-                             range.logits_partial + (block * range.rows + z_row) * router.experts, router.experts);
+    s.context.small().router(h + column, tile.width, run.rows.size(), router.gate_row(0) + tile.first + column,
+                             router.in, router.experts, std::min(column_block, tile.columns - column),
+                             range.logits_partial + (block * range.rows + run.first_row) * router.experts,
+                             router.experts);
   }
 }
 
@@ -67,18 +74,18 @@ void activate(const Stages& s, const RangeWork& range, const Tile& tile, float* 
 }
 
 // Rows of a run: no adapter, LoRA, DoRA or plug-in experts. All take the same road.
-void one_set(const Stages& s, const RangeWork& range, const Tile& tile, const RowRun& run) {
+void one_output(const Stages& s, const Runs& runs, const RangeWork& range, const Tile& tile, const RowRun& run) {
   const Expert& expert = s.base.experts[static_cast<size_t>(tile.expert)];
   const int64_t begin = run.rows.begin - tile.rows.begin, rows = run.rows.size();
   float* gate = tile.gate + begin * tile.width;
   float* up = tile.up + begin * tile.width;
-  const auto add = [&](const LoraInput& input, float* values) {
-    if (!input.any()) return;
-    add_lora(s.context, input, 0, {run.first_row, run.first_row + rows}, tile.panels,
-             LoraRows::in_place(values, tile.width));
+  const auto add = [&](const LoraInput& input, Span sets, float* values) {
+    for (const SetRows& set : runs.sets(sets)) {
+      add_lora(s.context, input, set, run.first_row, tile.panels, values, tile.width);
+    }
   };
-  add(range.gate, gate);
-  add(range.up, up);
+  add(range.gate, run.gate, gate);
+  add(range.up, run.up, up);
   add_bias(s.context, expert.gate, tile.first, tile.columns, rows, gate, tile.width);
   add_bias(s.context, expert.up, tile.first, tile.columns, rows, up, tile.width);
   for (int64_t i = 0; i < rows; ++i) {
@@ -87,22 +94,24 @@ void one_set(const Stages& s, const RangeWork& range, const Tile& tile, const Ro
     activate(s, range, tile, h, up + i * tile.width, s.entries.weight[entry]);
     store_h(s, tile, h, s.hidden.first_of[entry]);
   }
-  partial_z(s, range, tile, 0, gate, rows, run.first_row);
+  if (range.down_input.waits()) keep_h(range, tile, gate, rows, run.first_row);
+  for (const SetRows& set : runs.sets(run.down)) partial_z(s, range, tile, set, gate);
+  partial_logits(s, range, tile, gate, run);
 }
 
 // values[i] = the base's row of pair i under its expert's factors.
 void expert_rows(const Stages& s, const RangeWork& range, const LoraInput& input, const Tile& tile, const RowRun& run,
-                 const PairRun& pairs, const Linear& linear, const float* base, float* values) {
+                 const SetRows& pairs, const Linear& linear, const float* base, float* values) {
   LoraRows rows;
   rows.from = base + (run.rows.begin - tile.rows.begin) * tile.width;
   rows.ld_from = tile.width;
-  rows.from_rows = range.pairs.row + pairs.pairs.begin;
+  rows.from_rows = range.pairs.row + pairs.z_rows.begin;
   rows.first_row = run.first_row;
   rows.to = values;
   rows.ld_to = tile.width;
-  const int64_t count = pairs.pairs.size();
+  const int64_t count = pairs.z_rows.size();
   if (input.any()) {
-    add_lora(s.context, input, pairs.set, pairs.pairs, tile.panels, rows);
+    add_lora(s.context, input, pairs.set, pairs.z_rows, tile.panels, rows);
   } else {
     for (int64_t i = 0; i < count; ++i) {
       std::copy_n(rows.from + (rows.from_rows[i] - rows.first_row) * tile.width, tile.width, values + i * tile.width);
@@ -119,11 +128,11 @@ void expert_sets(const Stages& s, const Runs& runs, const RangeWork& range, cons
   const bool apart = range.keeps_pairs_apart();
   if (!apart) std::fill_n(tile.sum + begin * tile.width, run.rows.size() * tile.width, 0.0F);
 
-  for (const PairRun& chosen : runs.pairs(run)) {
+  for (const SetRows& chosen : runs.sets(run.gate)) {
     expert_rows(s, range, range.gate, tile, run, chosen, base.gate, tile.gate, tile.set_gate);
     if (s.base.gated) expert_rows(s, range, range.up, tile, run, chosen, base.up, tile.up, tile.set_up);
-    for (int64_t i = 0; i < chosen.pairs.size(); ++i) {
-      const int64_t pair = chosen.pairs.begin + i;
+    for (int64_t i = 0; i < chosen.z_rows.size(); ++i) {
+      const int64_t pair = chosen.z_rows.begin + i;
       float* h = tile.set_gate + i * tile.width;
       activate(s, range, tile, h, tile.set_up + i * tile.width, pairs.weight[pair]);
       if (apart) {
@@ -133,7 +142,7 @@ void expert_sets(const Stages& s, const Runs& runs, const RangeWork& range, cons
         s.context.small().add(sum, h, tile.width, sum);
       }
     }
-    partial_z(s, range, tile, chosen.set, tile.set_gate, chosen.pairs.size(), chosen.pairs.begin);
+    partial_z(s, range, tile, chosen, tile.set_gate);
   }
   if (apart) return;
   for (int64_t i = 0; i < run.rows.size(); ++i) {
@@ -143,17 +152,29 @@ void expert_sets(const Stages& s, const Runs& runs, const RangeWork& range, cons
 
 // Calls visit for the factors that a run needs of a tile's columns, in the order of use.
 template <typename Visit>
-void for_each_need(const Runs& runs, const Tile& tile, const RowRun& run, Visit&& visit) {
-  runs.for_each_set(run, [&](const RangeWork& range, int32_t set) {
-    for (const LoraInput* input : {&range.gate, &range.up}) {
-      if (!input->any() || input->has_deltas(set)) continue;
-      visit(input->sets->b.fetch(set, tile.panels.begin, tile.panels.end));
-    }
+void for_each_need(const Stages& s, const Runs& runs, const Tile& tile, const RowRun& run, Visit&& visit) {
+  const RangeWork& range = s.ranges[static_cast<size_t>(run.range)];
+  const auto b = [&](const LoraInput& input, int32_t set) {
+    if (!input.any() || input.has_deltas(set)) return;
+    visit(input.sets->b.fetch(set, tile.panels.begin, tile.panels.end));
+  };
+  const auto a_of_down = [&](int32_t set) {
     if (range.down == nullptr || range.down_input.has_deltas(set)) return;
     for (int64_t p = 0; p < range.down->a.panels(); ++p) {
       visit(range.down->a.fetch_columns(set, p, tile.first, tile.columns));
     }
-  });
+  };
+  if (range.mixlora()) {
+    for (const SetRows& set : runs.sets(run.gate)) {
+      b(range.gate, set.set);
+      b(range.up, set.set);
+      a_of_down(set.set);
+    }
+  } else {
+    for (const SetRows& set : runs.sets(run.gate)) b(range.gate, set.set);
+    for (const SetRows& set : runs.sets(run.up)) b(range.up, set.set);
+    for (const SetRows& set : runs.sets(run.down)) a_of_down(set.set);
+  }
 }
 
 void run_rows(const Stages& s, const Runs& runs, const Tile& tile, const RowRun& run) {
@@ -161,7 +182,7 @@ void run_rows(const Stages& s, const Runs& runs, const Tile& tile, const RowRun&
   if (range.mixlora()) {
     expert_sets(s, runs, range, tile, run);
   } else {
-    one_set(s, range, tile, run);
+    one_output(s, runs, range, tile, run);
   }
 }
 
@@ -260,8 +281,8 @@ void run_gate_up(Stages& s) {
   const int64_t blocks = divide_up(s.base.experts.front().gate.weight.panels(), panel_tile);
   const int64_t together = blocks_of_task(s, tiles, blocks);
   const auto tasks = make_tasks(s, tiles, blocks, together);
-  const auto needs = [&runs](const Tile& tile, const RowRun& run, auto&& visit) {
-    for_each_need(runs, tile, run, visit);
+  const auto needs = [&](const Tile& tile, const RowRun& run, auto&& visit) {
+    for_each_need(s, runs, tile, run, visit);
   };
   const auto finish = [&](const Tile& tile, const RowRun& run) { run_rows(s, runs, tile, run); };
   auto* last = last_tiles(s.context, runs, tiles, tile_of(s, {}, {0, together}), needs);

@@ -67,12 +67,7 @@ void run_linears(const Context& context, const float* x, int64_t ldx, int64_t ro
   }
 
   auto tasks = workspace.list<InputTask>();
-  auto with_deltas = workspace.list<const LoraInput*>();
-  for (LoraInput& input : inputs) {
-    plan_deltas(workspace, &input);
-    add_tasks(&tasks, input);
-    with_deltas.push_back(&input);
-  }
+  for (const LoraInput& input : inputs) add_tasks(&tasks, input);
   const int64_t roundings = dtype == MOX_F32 ? 0 : divide_up(rows, copied_rows);
   const auto input_tasks = static_cast<int64_t>(tasks.size());
   context.team.run(input_tasks + roundings, [&](int64_t index, int) {
@@ -83,22 +78,35 @@ void run_linears(const Context& context, const float* x, int64_t ldx, int64_t ro
     }
   });
 
-  struct Weighing {
+  struct Decision {
     const LoraInput* input;
     Span rows;
   };
-  auto weighings = workspace.list<Weighing>();
+  auto decisions = workspace.list<Decision>();
   for (const LoraInput& input : inputs) {
     if (!input.routes()) continue;
     for (int64_t i = 0; i < divide_up(input.rows, decision_rows); ++i) {
-      weighings.push_back({&input, part(i, decision_rows, input.rows)});
+      decisions.push_back({&input, part(i, decision_rows, input.rows)});
     }
   }
-  context.team.run(static_cast<int64_t>(weighings.size()), [&](int64_t index, int) {
-    const Weighing& task = weighings[static_cast<size_t>(index)];
+  context.team.run(static_cast<int64_t>(decisions.size()), [&](int64_t index, int) {
+    const Decision& task = decisions[static_cast<size_t>(index)];
     decide_rows(task.input->router, task.rows);
-    weigh(*task.input, task.rows);
+    if (!task.input->waits()) weigh(*task.input, task.rows);
   });
+
+  auto late_tasks = workspace.list<InputTask>();
+  auto with_deltas = workspace.list<const LoraInput*>();
+  for (LoraInput& input : inputs) {
+    if (input.waits()) {
+      choose(workspace, &input);
+      add_products(&late_tasks, input);
+    }
+    plan_deltas(workspace, &input);
+    with_deltas.push_back(&input);
+  }
+  context.team.run(static_cast<int64_t>(late_tasks.size()),
+                   [&](int64_t index, int) { run_task(context, late_tasks[static_cast<size_t>(index)], x, ldx); });
   make_deltas(context, with_deltas);
   for (size_t r = 0; r < kept.size(); ++r) {
     for (size_t j = 0; j < jobs.size(); ++j) {
@@ -136,12 +144,14 @@ void run_linears(const Context& context, const float* x, int64_t ldx, int64_t ro
              {product, column_block});
     for (size_t r = 0; r < ranges.size(); ++r) {
       const LoraInput& input = inputs[r * jobs.size() + static_cast<size_t>(tile.job)];
-      if (!input.any()) continue;
       const int64_t begin = std::max(tile.row_begin, ranges[r].begin);
       const int64_t end = std::min(tile.row_end, ranges[r].end);
       if (begin >= end) continue;
-      add_lora(context, input, 0, {begin - input.begin, end - input.begin}, {tile.panel_begin, tile.panel_end},
-               LoraRows::in_place(product + (begin - tile.row_begin) * column_block, column_block));
+      const int64_t first_row = begin - input.begin;
+      input.for_each_set({first_row, end - input.begin}, [&](const SetRows& set) {
+        add_lora(context, input, set, first_row, {tile.panel_begin, tile.panel_end},
+                 product + (begin - tile.row_begin) * column_block, column_block);
+      });
     }
     add_bias(context, linear, first, columns, tile.row_end - tile.row_begin, product, column_block);
     const LinearJob& job = jobs[static_cast<size_t>(tile.job)];

@@ -10,15 +10,18 @@ namespace {
 constexpr int64_t router_rows = 32;
 constexpr int64_t router_experts(int64_t rows) { return rows < router_rows ? 16 : 64; }
 
-LoraInput start(Workspace& workspace, const adapter::LoraSets& sets, int64_t begin, int64_t rows, int64_t z_rows) {
+LoraInput start(const adapter::LoraSets& sets, int64_t begin, int64_t rows) {
   LoraInput input;
   input.sets = &sets;
   input.begin = begin;
   input.rows = rows;
-  input.z_rows = z_rows;
   input.ldz = round_up(sets.rank, kernels::shrink_panel_width);
-  input.z = workspace.take<float>(z_rows * input.ldz);
   return input;
+}
+
+void make_room(Workspace& workspace, int64_t z_rows, LoraInput* input) {
+  input->z_rows = z_rows;
+  input->z = workspace.take<float>(z_rows * input->ldz);
 }
 
 void add_set(std::pmr::vector<InputTask>* tasks, const LoraInput& input, int32_t set, Span z_rows) {
@@ -35,7 +38,9 @@ void add_set(std::pmr::vector<InputTask>* tasks, const LoraInput& input, int32_t
 }  // namespace
 
 LoraInput make_lora_input(Workspace& workspace, const adapter::LoraSets& sets, int64_t begin, int64_t rows) {
-  return start(workspace, sets, begin, rows, rows);
+  LoraInput input = start(sets, begin, rows);
+  if (!input.waits()) make_room(workspace, rows, &input);
+  return input;
 }
 
 LoraInput make_lora_input(Workspace& workspace, const char* name, const std::optional<adapter::LoraSets>& sets,
@@ -49,9 +54,15 @@ LoraInput make_lora_input(Workspace& workspace, const char* name, const std::opt
 LoraInput make_lora_input(Workspace& workspace, const std::optional<adapter::LoraSets>& sets, int64_t begin,
                           int64_t rows, const Pairs& pairs) {
   if (!sets) return {};
-  LoraInput input = start(workspace, *sets, begin, rows, pairs.count);
+  LoraInput input = start(*sets, begin, rows);
   input.pairs = &pairs;
+  make_room(workspace, pairs.count, &input);
   return input;
+}
+
+void choose(Workspace& workspace, LoraInput* input) {
+  input->pairs = new (workspace.take<Pairs>(1)) Pairs(make_pairs(workspace, input->router));
+  make_room(workspace, input->pairs->count, input);
 }
 
 void add_tasks(std::pmr::vector<InputTask>* tasks, const RouterWork& router) {
@@ -64,15 +75,12 @@ void add_tasks(std::pmr::vector<InputTask>* tasks, const RouterWork& router) {
 }
 
 void add_tasks(std::pmr::vector<InputTask>* tasks, const LoraInput& input) {
-  if (!input.any()) return;
-  if (input.pairs == nullptr) {
-    add_set(tasks, input, 0, {0, input.rows});
-  } else {
-    for (int32_t set = 0; set < input.sets->sets; ++set) {
-      add_set(tasks, input, set, {input.pairs->begin_of[set], input.pairs->begin_of[set + 1]});
-    }
-  }
+  add_products(tasks, input);
   if (input.routes()) add_tasks(tasks, input.router);
+}
+
+void add_products(std::pmr::vector<InputTask>* tasks, const LoraInput& input) {
+  for (int32_t set = 0; set < input.count_sets(); ++set) add_set(tasks, input, set, input.z_rows_of(set));
 }
 
 void run_task(const Context& context, const InputTask& task, const float* x, int64_t ldx) {
@@ -93,13 +101,14 @@ void run_task(const Context& context, const InputTask& task, const float* x, int
   product.ldz = input.ldz;
   context.small().lora_shrink(product);
   constexpr int64_t width = kernels::shrink_panel_width;
-  if (!input.routes()) scale(input, task.rows, {task.panels.begin * width, task.panels.end * width});
+  if (!input.routes() || paired) scale(input, task.rows, {task.panels.begin * width, task.panels.end * width});
 }
 
 void scale(const LoraInput& input, Span z_rows, Span columns) {
   for (int64_t row = z_rows.begin; row < z_rows.end; ++row) {
+    const float scaling = input.routes() ? input.sets->scaling * input.pairs->weight[row] : input.sets->scaling;
     float* z = input.z + row * input.ldz;
-    for (int64_t j = columns.begin; j < columns.end; ++j) z[j] *= input.sets->scaling;
+    for (int64_t j = columns.begin; j < columns.end; ++j) z[j] *= scaling;
   }
 }
 
@@ -172,6 +181,16 @@ void add_lora(const Context& context, const LoraInput& input, int32_t set, Span 
     float* to = rows.to + rows.to_row(i) * rows.ld_to;
     for (int64_t c = 0; c < count; ++c) to[c] *= rescale[static_cast<size_t>(first + c)];
   }
+}
+
+void add_lora(const Context& context, const LoraInput& input, const SetRows& set, int64_t first_row, Span panels,
+              float* values, int64_t ld) {
+  LoraRows rows = LoraRows::in_place(values, ld);
+  if (input.pairs != nullptr) {
+    rows.from_rows = rows.to_rows = input.pairs->row + set.z_rows.begin;
+    rows.first_row = static_cast<int32_t>(first_row);
+  }
+  add_lora(context, input, set.set, set.z_rows, panels, rows);
 }
 
 }  // namespace moxie::moe

@@ -5,7 +5,13 @@
 
 namespace moxie::moe {
 
-// (row, expert) pairs of a MixLoRA range, sorted by expert, then by row.
+// A set of factors and the rows of z that it acts with.
+struct SetRows {
+  int32_t set = 0;
+  Span z_rows{0, 0};
+};
+
+// (row, expert) pairs of a range under a router that chooses, sorted by expert, then by row.
 struct Pairs {
   int64_t count = 0;
   int64_t* begin_of = nullptr;       // [experts + 1] first pair of each expert
@@ -13,6 +19,17 @@ struct Pairs {
   float* weight = nullptr;           // [count]
   float* weight_sum = nullptr;       // [rows] of the pairs of each row
   float* overflow_weight = nullptr;  // switch: [rows] weight with which a row over capacity keeps its input, else 0
+
+  // Those of an expert whose rows are among [of).
+  [[nodiscard]] Span of_rows(int32_t expert, Span of) const;
+  // Calls visit(SetRows) for the experts that any of the rows chose, in ascending order.
+  template <typename Visit>
+  void for_each_set(int32_t experts, Span of, Visit&& visit) const {
+    for (int32_t expert = 0; expert < experts; ++expert) {
+      const Span pairs = of_rows(expert, of);
+      if (pairs.size() != 0) visit(SetRows{expert, pairs});
+    }
+  }
 };
 
 // Pairs of a decided range.
@@ -26,13 +43,13 @@ struct Deltas {
   int64_t ld = 0;
 };
 
-// What one LoraSets makes of one input, rows [begin, begin + rows) of a call. A z row belongs to a row of the range, or
-// under MixLoRA to a pair, and is made by the pair's expert alone. For plug-in experts (LoRAMoE, MoLA) z is weighted by
-// their router, so that the experts' sum is the one product B z.
+// What one LoraSets makes of one input, rows [begin, begin + rows) of a call. A z row belongs to a row of the range or,
+// where rows choose experts (MixLoRA, MoLA), to a pair, and is made by the pair's expert alone. For plug-in experts
+// (LoRAMoE, MoLA) z is weighted by their router, so that the experts' sum is the sum of their B z.
 struct LoraInput {
   const adapter::LoraSets* sets = nullptr;  // NULL: no factors here
   int64_t begin = 0, rows = 0;
-  const Pairs* pairs = nullptr;  // MixLoRA
+  const Pairs* pairs = nullptr;  // MixLoRA, MoLA
   int64_t z_rows = 0;
   float* z = nullptr;  // [z_rows, ldz]
   int64_t ldz = 0;     // the rank, padded to whole panels of A
@@ -41,7 +58,9 @@ struct LoraInput {
 
   [[nodiscard]] bool any() const { return sets != nullptr; }
   [[nodiscard]] bool routes() const { return router.router != nullptr; }
-  [[nodiscard]] int32_t count_sets() const { return sets == nullptr ? 0 : pairs == nullptr ? 1 : sets->sets; }
+  // There is no z before the router has decided: see choose().
+  [[nodiscard]] bool waits() const { return any() && sets->chooses() && pairs == nullptr; }
+  [[nodiscard]] int32_t count_sets() const { return !any() || waits() ? 0 : pairs == nullptr ? 1 : sets->sets; }
   [[nodiscard]] Span z_rows_of(int32_t set) const {
     return pairs == nullptr ? Span{0, z_rows} : Span{pairs->begin_of[set], pairs->begin_of[set + 1]};
   }
@@ -49,6 +68,15 @@ struct LoraInput {
   // Among the rows of all deltas, that of a z row of a set that has_deltas().
   [[nodiscard]] int64_t delta_of(int32_t set, int64_t z_row) const {
     return deltas.first_of[set] + z_row - z_rows_of(set).begin;
+  }
+  // Calls visit(SetRows) for the sets that act on rows [rows) of the range, in ascending order.
+  template <typename Visit>
+  void for_each_set(Span of_rows, Visit&& visit) const {
+    if (pairs != nullptr) {
+      pairs->for_each_set(sets->sets, of_rows, visit);
+    } else if (count_sets() != 0) {
+      visit(SetRows{0, of_rows});
+    }
   }
 };
 
@@ -73,16 +101,20 @@ LoraInput make_lora_input(Workspace& workspace, const char* name, const std::opt
 LoraInput make_lora_input(Workspace& workspace, const std::optional<adapter::LoraSets>& sets, int64_t begin,
                           int64_t rows, const Pairs& pairs);
 
-// Both must stay where they are until the tasks have run.
+// Products with A and a router's logits, where nothing waits. All must stay where they are until the tasks have run.
 void add_tasks(std::pmr::vector<InputTask>* tasks, const LoraInput& input);
 void add_tasks(std::pmr::vector<InputTask>* tasks, const RouterWork& router);
+void add_products(std::pmr::vector<InputTask>* tasks, const LoraInput& input);
+
+// Gives an input that waits its pairs, and room for their z, after its router has decided.
+void choose(Workspace& workspace, LoraInput* input);
 
 // x: the call's rows, float32.
 void run_task(const Context& context, const InputTask& task, const float* x, int64_t ldx);
 
-// Columns of z times scaling: where no router weighs it.
+// Columns of z times scaling and, of experts that rows have chosen, their weights.
 void scale(const LoraInput& input, Span z_rows, Span columns);
-// z times scaling and the experts' weights, after the router has decided.
+// The same of experts side by side, after the router has decided.
 void weigh(const LoraInput& input, Span rows);
 
 // Rows that a product with B is added to: to = from + B z.
@@ -108,5 +140,8 @@ kernels::LoraExpand product_with_b(const LoraInput& input, int32_t set, Span z_r
 // input.
 void add_lora(const Context& context, const LoraInput& input, int32_t set, Span z_rows, Span panels,
               const LoraRows& rows);
+// The same, in place, of rows of the range; the first one's is `values`.
+void add_lora(const Context& context, const LoraInput& input, const SetRows& set, int64_t first_row, Span panels,
+              float* values, int64_t ld);
 
 }  // namespace moxie::moe

@@ -15,27 +15,41 @@ Span Runs::add(const int32_t* row, const int32_t* range, const int32_t* set, Spa
     while (end < span.end && range[end] == run.range && set_of(end) == run.set) ++end;
     run.rows = {begin, end};
     run.first_row = static_cast<int32_t>(row[begin] - ranges_[static_cast<size_t>(run.range)].begin);
-    add_pairs(&run);
+    find_sets(&run);
     rows_.push_back(run);
     begin = end;
   }
   return {first, static_cast<int64_t>(rows_.size())};
 }
 
-void Runs::add_pairs(RowRun* run) {
-  run->pair_runs.begin = run->pair_runs.end = static_cast<int64_t>(pairs_.size());
+void Runs::find_sets(RowRun* run) {
   const RangeWork& range = ranges_[static_cast<size_t>(run->range)];
-  if (!range.mixlora() || run->set >= 0) return;
-  const Pairs& pairs = range.pairs;
-  const auto end_row = static_cast<int32_t>(run->first_row + run->rows.size());
-  for (int32_t e = 0; e < range.router.settings.experts; ++e) {
-    const int32_t* end = pairs.row + pairs.begin_of[e + 1];
-    const int32_t* begin = pairs.row + pairs.begin_of[e];
-    const int32_t* lower = std::lower_bound(begin, end, run->first_row);
-    const int32_t* upper = std::lower_bound(lower, end, end_row);
-    if (lower != upper) pairs_.push_back({e, {lower - pairs.row, upper - pairs.row}});
+  const Span rows{run->first_row, run->first_row + run->rows.size()};
+  if (range.mixlora()) {
+    run->gate = run->up = run->down = add_pairs(range, run->set, rows);
+    return;
   }
-  run->pair_runs.end = static_cast<int64_t>(pairs_.size());
+  run->gate = add_sets(range.gate, rows);
+  run->up = add_sets(range.up, rows);
+  run->down = add_sets(range.down_input, rows);
+}
+
+Span Runs::add_sets(const LoraInput& input, Span rows) {
+  const auto first = static_cast<int64_t>(sets_.size());
+  input.for_each_set(rows, [this](const SetRows& set) { sets_.push_back(set); });
+  return {first, static_cast<int64_t>(sets_.size())};
+}
+
+Span Runs::add_pairs(const RangeWork& range, int32_t only, Span rows) {
+  const auto first = static_cast<int64_t>(sets_.size());
+  if (only >= 0) {
+    // The run's rows are those that chose it, not all between.
+    const int64_t begin = range.pairs.of_rows(only, rows).begin;
+    sets_.push_back({only, {begin, begin + rows.size()}});
+  } else {
+    range.pairs.for_each_set(range.router.settings.experts, rows, [this](const SetRows& set) { sets_.push_back(set); });
+  }
+  return {first, static_cast<int64_t>(sets_.size())};
 }
 
 std::pmr::vector<RowTile> row_tiles(Workspace& workspace, Runs* runs, const RowList& list) {

@@ -7,25 +7,20 @@
 
 namespace moxie::moe {
 
-// Pairs of one MixLoRA expert whose rows lie in one stretch.
-struct PairRun {
-  int32_t set = 0;
-  Span pairs{0, 0};
-};
-
 struct RowRun {
   int32_t range = 0;
   int32_t set = -1;       // the one expert of all these rows, where pairs are kept apart
   Span rows{0, 0};        // of the list the run was made from
-  Span pair_runs{0, 0};   // MixLoRA whose pairs are not kept apart
   int32_t first_row = 0;  // of the range: that of rows.begin
+  // Runs::sets of each linear's factors. MixLoRA: of its pairs, the same three times.
+  Span gate{0, 0}, up{0, 0}, down{0, 0};
 };
 
 // Found once for each tile of rows; every block of columns walks the same ones.
 class Runs {
  public:
   Runs(Workspace& workspace, std::span<const RangeWork> ranges)
-      : ranges_(ranges), rows_(workspace.list<RowRun>()), pairs_(workspace.list<PairRun>()) {}
+      : ranges_(ranges), rows_(workspace.list<RowRun>()), sets_(workspace.list<SetRows>()) {}
 
   // Those of rows [span) of a list that tells each row's place in the call, its range and, or NULL, its set. Returns
   // which they are.
@@ -34,24 +29,19 @@ class Runs {
   [[nodiscard]] std::span<const RowRun> rows(Span which) const {
     return {rows_.data() + which.begin, rows_.data() + which.end};
   }
-  [[nodiscard]] std::span<const PairRun> pairs(const RowRun& run) const {
-    return {pairs_.data() + run.pair_runs.begin, pairs_.data() + run.pair_runs.end};
-  }
-  // Calls visit(range, set) for every set of factors that the run applies.
-  template <typename Visit>
-  void for_each_set(const RowRun& run, Visit&& visit) const {
-    const RangeWork& range = ranges_[static_cast<size_t>(run.range)];
-    if (range.adapter == nullptr) return;
-    if (!range.mixlora() || run.set >= 0) visit(range, std::max(run.set, 0));
-    for (const PairRun& chosen : pairs(run)) visit(range, chosen.set);
+  // In ascending order.
+  [[nodiscard]] std::span<const SetRows> sets(Span which) const {
+    return {sets_.data() + which.begin, sets_.data() + which.end};
   }
 
  private:
-  void add_pairs(RowRun* run);
+  void find_sets(RowRun* run);
+  Span add_sets(const LoraInput& input, Span rows);
+  Span add_pairs(const RangeWork& range, int32_t only, Span rows);
 
   std::span<const RangeWork> ranges_;
   std::pmr::vector<RowRun> rows_;
-  std::pmr::vector<PairRun> pairs_;
+  std::pmr::vector<SetRows> sets_;
 };
 
 // Rows that a stage works on, expert of the base after expert: each row's place in the call, its range and, or NULL,

@@ -115,6 +115,25 @@ TEST(CreateAdapter, PacksPluggedInExperts) {
   EXPECT_FALSE(adapter.layers[0].feed_forward.router.has_value());
 }
 
+TEST(CreateAdapter, PacksPluggedInExpertsApartWhereRowsChooseAmongThem) {
+  Given given(MOX_ADAPTER_MOLA);
+  const Adapter some = given.create();
+  const LoraSets& chosen = *some.layers[0].feed_forward.down;
+  EXPECT_TRUE(chosen.chooses());
+  EXPECT_EQ(chosen.sets, experts);
+  EXPECT_EQ(chosen.rank, rank);
+  EXPECT_EQ(unpacked(chosen.a, 2), repeatable_values("a2.2", rank * ffn));
+  EXPECT_EQ(unpacked(chosen.b, 1), repeatable_values("b2.1", hidden * rank));
+  EXPECT_EQ(chosen.router->in, ffn);
+
+  given.description.top_k = experts;
+  const Adapter all = given.create();
+  const LoraSets& together = *all.layers[0].feed_forward.down;
+  EXPECT_FALSE(together.chooses());
+  EXPECT_EQ(together.sets, 1);
+  EXPECT_EQ(together.rank, experts * rank);
+}
+
 TEST(CreateAdapter, HoldsAFactorInBfloat16WhereThatIsNoLoss) {
   for (const auto kind : {MOX_ADAPTER_MIXLORA, MOX_ADAPTER_LORAMOE}) {
     Given given(kind);

@@ -186,7 +186,7 @@ TEST(ParityAdapters, RoutersCarryTheirSettings) {
   EXPECT_EQ(mola.adapter.balance_coefficient, 0.02);
 }
 
-TEST(ParityAdapters, PluggedInExpertsAreOneSetWithTheirOwnRouter) {
+TEST(ParityAdapters, PluggedInExpertsThatAllActAreOneSetWithTheirOwnRouter) {
   const Opened loramoe("h48-loramoe-all");
   const auto& layer = loramoe.adapter.layers[1];
   ASSERT_TRUE(layer.attention.q.has_value());
@@ -214,10 +214,21 @@ TEST(ParityAdapters, PluggedInExpertsAreOneSetWithTheirOwnRouter) {
       }
     }
   }
+}
+
+TEST(ParityAdapters, PluggedInExpertsThatRowsChooseAreSetsWithOneRouter) {
   const Opened mola("h48-mola-k2");
-  EXPECT_EQ(mola.adapter.layers[0].attention.v->router->kind, MOX_ROUTER_MOLA);
-  EXPECT_EQ(mola.adapter.layers[0].attention.v->router->top_k, 2);
   EXPECT_FALSE(mola.adapter.has_router_loss);
+  const LoraSets& v = *mola.adapter.layers[0].attention.v;
+  ASSERT_TRUE(v.router.has_value());
+  EXPECT_EQ(v.router->kind, MOX_ROUTER_MOLA);
+  EXPECT_EQ(v.router->top_k, 2);
+  EXPECT_EQ(v.sets, v.router->experts);
+  for (int64_t expert = 0; expert < v.sets; ++expert) {
+    const std::string name = "mola.layers.0.self_attn.v_proj.experts." + std::to_string(expert);
+    EXPECT_EQ(unpacked(v.a, expert), mola.stored(name + ".lora_A.weight"));
+    EXPECT_EQ(unpacked(v.b, expert), mola.stored(name + ".lora_B.weight"));
+  }
 }
 
 TEST(ParityAdapters, DoraWithoutMagnitudesComputesWhatLoraWould) {
