@@ -69,7 +69,7 @@ struct LoraInput {
   [[nodiscard]] int64_t delta_of(int32_t set, int64_t z_row) const {
     return deltas.first_of[set] + z_row - z_rows_of(set).begin;
   }
-  // Calls visit(SetRows) for the sets that act on rows [rows) of the range, in ascending order.
+  // Calls visit(SetRows) for the sets that act on these rows of the range, in ascending order.
   template <typename Visit>
   void for_each_set(Span of_rows, Visit&& visit) const {
     if (pairs != nullptr) {
@@ -106,7 +106,7 @@ void add_tasks(std::pmr::vector<InputTask>* tasks, const LoraInput& input);
 void add_tasks(std::pmr::vector<InputTask>* tasks, const RouterWork& router);
 void add_products(std::pmr::vector<InputTask>* tasks, const LoraInput& input);
 
-// Gives an input that waits its pairs, and room for their z, after its router has decided.
+// After its router has decided: gives an input that waits its pairs, and room for their z.
 void choose(Workspace& workspace, LoraInput* input);
 
 // x: the call's rows, float32.

@@ -146,6 +146,30 @@ TEST_F(RoutingArguments, APlanIsFollowed) {
   }
 }
 
+// Plug-in experts that no row takes leave the base as it is; one that is taken instead of two is still added.
+TEST_F(RoutingArguments, APlanMayTakeFewerExperts) {
+  Decision& mola = decisions_[2];
+  const std::vector<int32_t> both = mola.experts;
+  std::fill(mola.experts.begin(), mola.experts.end(), -1);
+  const std::vector<float> none = run(build(choices()).get());
+  for (size_t place = 1; place < both.size(); place += 2) mola.experts[place] = both[place];
+  const std::vector<float> one = run(build(choices()).get());
+  ranges_[2].adapter = nullptr;
+  const std::vector<float> base = run(nullptr);
+  for (int64_t i = 0; i < rows * hidden; ++i) {
+    const auto at = static_cast<size_t>(i);
+    const bool of_mola = i / hidden >= 5 && i / hidden < 7;
+    EXPECT_EQ(std::bit_cast<uint32_t>(none[at]), std::bit_cast<uint32_t>(of_mola ? base[at] : output_[at])) << i;
+    if (of_mola) continue;
+    EXPECT_EQ(std::bit_cast<uint32_t>(one[at]), std::bit_cast<uint32_t>(output_[at])) << i;
+  }
+  const auto rows_of_mola = [](const std::vector<float>& output) {
+    return std::vector<float>(output.begin() + 5 * hidden, output.begin() + 7 * hidden);
+  };
+  EXPECT_NE(rows_of_mola(one), rows_of_mola(none));
+  EXPECT_NE(rows_of_mola(one), rows_of_mola(output_));
+}
+
 TEST_F(RoutingArguments, RouteAgreesWithRun) {
   mox_batch batch = batch_of(rows, input_.data(), nullptr, ranges_);
   mox_routing* raw = nullptr;
