@@ -31,8 +31,6 @@ struct RangeWork {
   float* logits_partial = nullptr;  // [blocks][rows][experts], plug-in experts on down
 
   [[nodiscard]] bool mixlora() const { return adapter != nullptr && adapter->router.has_value(); }
-  // Plug-in experts on down that were chosen when h was whole.
-  [[nodiscard]] bool chose_late() const { return down_input.routes() && down_input.pairs != nullptr; }
   // MixLoRA with DoRA on down rescales each expert's own output, so the experts' h cannot be summed before W2.
   [[nodiscard]] bool keeps_pairs_apart() const { return mixlora() && down != nullptr && !down->rescale.empty(); }
 };

@@ -74,7 +74,7 @@ void shrink_kept_rows(const Stages& s) {
   for (const RangeWork& range : s.ranges) {
     const LoraInput& input = range.down_input;
     for (int32_t set = 0; set < input.count_sets(); ++set) {
-      if (!range.chose_late() && !input.has_deltas(set)) continue;
+      if (!input.chose() && !input.has_deltas(set)) continue;
       if (input.z_rows_of(set).size() == 0) continue;
       for (int64_t p = 0; p < input.sets->a.panels(); ++p) {
         panels.push_back({&range, {set, input.z_rows_of(set), {p, p + 1}}, {0, 0}});
@@ -96,7 +96,7 @@ void shrink_kept_rows(const Stages& s) {
     const LoraInput& input = range.down_input;
     const int64_t first = product.part.z_rows.begin, column = product.blocks.begin * column_block;
     HiddenPart h{range.down_h.rows + column, range.down_h.ld, nullptr};
-    if (range.chose_late()) {
+    if (input.chose()) {
       h.rows_of = input.pairs->row + first;
     } else {
       h.first += input.delta_of(product.part.set, first) * h.ld;
@@ -142,7 +142,7 @@ void finish_down_inputs(const Stages& s) {
     const Task& task = tasks[static_cast<size_t>(index)];
     const LoraInput& input = task.range->down_input;
     sum_blocks(s, task.range->z_partial, input.z_rows, input.ldz, task.rows, input.z);
-    if (input.routes() && input.pairs == nullptr) {
+    if (input.routes() && !input.chose()) {
       weigh(input, task.rows);
     } else {
       scale(input, task.rows, {0, input.ldz});

@@ -105,8 +105,9 @@ void run_task(const Context& context, const InputTask& task, const float* x, int
 }
 
 void scale(const LoraInput& input, Span z_rows, Span columns) {
+  const float* weights = input.pairs != nullptr && input.routes() ? input.pairs->weight : nullptr;
   for (int64_t row = z_rows.begin; row < z_rows.end; ++row) {
-    const float scaling = input.routes() ? input.sets->scaling * input.pairs->weight[row] : input.sets->scaling;
+    const float scaling = weights != nullptr ? input.sets->scaling * weights[row] : input.sets->scaling;
     float* z = input.z + row * input.ldz;
     for (int64_t j = columns.begin; j < columns.end; ++j) z[j] *= scaling;
   }

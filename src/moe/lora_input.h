@@ -60,6 +60,8 @@ struct LoraInput {
   [[nodiscard]] bool routes() const { return router.router != nullptr; }
   // There is no z before the router has decided: see choose().
   [[nodiscard]] bool waits() const { return any() && sets->chooses() && pairs == nullptr; }
+  // Plug-in experts that rows have chosen.
+  [[nodiscard]] bool chose() const { return routes() && pairs != nullptr; }
   [[nodiscard]] int32_t count_sets() const { return !any() || waits() ? 0 : pairs == nullptr ? 1 : sets->sets; }
   [[nodiscard]] Span z_rows_of(int32_t set) const {
     return pairs == nullptr ? Span{0, z_rows} : Span{pairs->begin_of[set], pairs->begin_of[set + 1]};
